@@ -1,0 +1,1 @@
+"""Runnable examples: fetching real models, the demonstration, use from Python."""
