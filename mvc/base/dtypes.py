@@ -1,0 +1,106 @@
+"""Element types of tensors: label, width, and how their bytes are cut into words.
+
+Labels are those of NumPy and ml_dtypes. Block-quantised types of GGUF (`ggml_q4_1`) and labels
+that mvc has never heard of are kept as opaque words, so nothing depends on knowing a type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Family = Literal["float", "int", "opaque"]
+
+SEGMENTS: dict[int, tuple[int, ...]] = {1: (1,), 2: (2,), 4: (2, 2), 8: (2, 2, 4)}
+"""Bytes of each segment of a word, most significant first, by word size."""
+
+WORD_SIZES = tuple(SEGMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Dtype:
+    """An element type.
+
+    `bits` is the size of one element (0 when elements are not individually addressable, as in
+    quantised blocks), `word` the bytes of the word that chunks are made of, and `family` says
+    how words may be compared with the words of a base.
+    """
+
+    label: str
+    bits: int
+    word: int
+    family: Family
+
+
+def _table() -> dict[str, Dtype]:
+    rows = [
+        ("float64", 64, 8, "float"),
+        ("float32", 32, 4, "float"),
+        ("float16", 16, 2, "float"),
+        ("bfloat16", 16, 2, "float"),
+        ("complex128", 128, 8, "float"),
+        ("complex64", 64, 4, "float"),
+        ("complex32", 32, 2, "float"),
+        ("int64", 64, 8, "int"),
+        ("uint64", 64, 8, "int"),
+        ("int32", 32, 4, "int"),
+        ("uint32", 32, 4, "int"),
+        ("int16", 16, 2, "int"),
+        ("uint16", 16, 2, "int"),
+        ("int8", 8, 1, "int"),
+        ("uint8", 8, 1, "int"),
+        ("bool", 8, 1, "int"),
+        ("float8_e4m3fn", 8, 1, "float"),
+        ("float8_e4m3fnuz", 8, 1, "float"),
+        ("float8_e5m2", 8, 1, "float"),
+        ("float8_e5m2fnuz", 8, 1, "float"),
+        ("float8_e8m0fnu", 8, 1, "float"),
+        ("float6_e2m3fn", 6, 1, "opaque"),
+        ("float6_e3m2fn", 6, 1, "opaque"),
+        ("float4_e2m1fn", 4, 1, "opaque"),
+        ("int4", 4, 1, "opaque"),
+        ("uint4", 4, 1, "opaque"),
+        ("int2", 2, 1, "opaque"),
+        ("uint2", 2, 1, "opaque"),
+    ]
+    return {label: Dtype(label, bits, word, family) for label, bits, word, family in rows}  # type: ignore[arg-type]
+
+
+KNOWN: dict[str, Dtype] = _table()
+
+
+def dtype(label: str, word: int = 1) -> Dtype:
+    """Return the type called `label`; an unknown label gives opaque words of `word` bytes."""
+    return KNOWN.get(label) or Dtype(label, 0, word, "opaque")
+
+
+def nbytes(label: str, shape: tuple[int, ...]) -> int | None:
+    """Return the bytes a packed tensor of this type and shape takes, None for an opaque type."""
+    kind = KNOWN.get(label)
+    if kind is None:
+        return None
+    count = 1
+    for dim in shape:
+        count *= dim
+    return (count * kind.bits + 7) // 8
+
+
+def numpy_dtype(label: str) -> np.dtype[np.generic] | None:
+    """Return the NumPy type for a label, None where elements are packed below a byte or opaque."""
+    import numpy as np
+
+    kind = KNOWN.get(label)
+    if kind is None or kind.bits < 8 or label == "complex32":
+        return None
+    if label == "bool":
+        return np.dtype(np.bool_)
+    try:
+        return np.dtype(label)
+    except TypeError:
+        import ml_dtypes
+
+        scalar = getattr(ml_dtypes, label, None)
+        return None if scalar is None else np.dtype(scalar)

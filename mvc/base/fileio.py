@@ -1,0 +1,506 @@
+"""The one module that touches the file system.
+
+It owns durability (write, fsync, rename, fsync of the directory), kernel locks and safe path
+walking, and it is where faults are injected in tests. An fsync that failed is never tried again:
+the pages may be gone (docs/architecture.md, "Order of writes").
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat as stat_module
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mvc.base.errors import (
+    FormatError,
+    NegativeAnswer,
+    NotAllowedError,
+    NotFoundError,
+    StorageError,
+)
+
+Buffer = bytes | bytearray | memoryview
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What a regular file looked like: enough to tell cheaply that it did not change."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@contextmanager
+def _translated(action: str, path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path} does not exist") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise StorageError(
+                f"cannot {action} {path}: {reason}", hint="free some space and run it again"
+            ) from error
+        if error.errno in _DENIED:
+            raise NotAllowedError(f"cannot {action} {path}: {reason}") from error
+        raise StorageError(f"cannot {action} {path}: {reason}") from error
+
+
+def _stat(raw: os.stat_result) -> FileStat:
+    return FileStat(raw.st_size, raw.st_mtime_ns, raw.st_ctime_ns, raw.st_ino)
+
+
+def stat_file(path: Path) -> FileStat | None:
+    """Return the stat of a regular file, None where there is none; links are not followed."""
+    try:
+        raw = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"cannot look at {path}: {error.strerror}") from error
+    return _stat(raw) if stat_module.S_ISREG(raw.st_mode) else None
+
+
+def is_dir(path: Path) -> bool:
+    """Tell whether `path` is a directory (a link to one counts)."""
+    return os.path.isdir(path)
+
+
+def lexists(path: Path) -> bool:
+    """Tell whether anything at all has this name."""
+    return os.path.lexists(path)
+
+
+def disk_bytes(path: Path) -> int:
+    """Return the sum of the sizes of all files below a directory."""
+    return sum(entry.stat.size for entry in walk_files(path, ())) if is_dir(path) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file found by `walk_files`: its path parts below the root, and its stat."""
+
+    parts: tuple[str, ...]
+    stat: FileStat
+
+
+def walk_files(root: Path, skip: tuple[str, ...]) -> Iterator[Entry]:
+    """Yield all regular files below `root` in sorted order, never following links.
+
+    Directories whose name is in `skip` are not entered.
+    """
+    pending: list[tuple[str, ...]] = [()]
+    while pending:
+        parts = pending.pop()
+        below: list[tuple[str, ...]] = []
+        for item in _scan(root.joinpath(*parts)):
+            if item.is_dir(follow_symlinks=False):
+                if item.name not in skip:
+                    below.append((*parts, item.name))
+            elif item.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    yield Entry((*parts, item.name), _stat(item.stat(follow_symlinks=False)))
+        pending.extend(reversed(below))
+
+
+def _scan(path: Path) -> list[os.DirEntry[str]]:
+    with _translated("list", path), os.scandir(path) as items:
+        return sorted(items, key=lambda item: item.name)
+
+
+def names(path: Path) -> list[str]:
+    """Return the sorted names in a directory, an empty list where it does not exist."""
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"cannot list {path}: {error.strerror}") from error
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """Return a file's content, refusing one of more than `limit` bytes."""
+    with Reader(path) as reader:
+        if limit is not None and reader.size > limit:
+            raise FormatError(f"{path} has {reader.size} bytes, more than the {limit} allowed")
+        return reader.read_at(0, reader.size)
+
+
+class Reader:
+    """Positioned reads of one regular file that must not change meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _translated("open", path):
+            # A FIFO would block here for ever without O_NONBLOCK; links must not lead elsewhere.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        raw = os.fstat(self._fd)
+        if not stat_module.S_ISREG(raw.st_mode):
+            os.close(self._fd)
+            raise StorageError(f"{path} is not a regular file")
+        self.stat = _stat(raw)
+
+    @property
+    def size(self) -> int:
+        """The size the file had when it was opened."""
+        return self.stat.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes; FormatError where the file has fewer."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise FormatError(f"{self.path} has no bytes {offset} to {offset + length}")
+        with _translated("read", self.path):
+            data = os.pread(self._fd, length, offset)
+            if len(data) == length:
+                return data
+            pieces = [data]
+            done = len(data)
+            while done < length:
+                piece = os.pread(self._fd, length - done, offset + done)
+                if not piece:
+                    raise StorageError(f"{self.path} became shorter while it was read")
+                pieces.append(piece)
+                done += len(piece)
+        return b"".join(pieces)
+
+    def changed(self) -> bool:
+        """Tell whether the open file or the name's target differ from what was opened."""
+        return _stat(os.fstat(self._fd)) != self.stat or stat_file(self.path) != self.stat
+
+    def close(self) -> None:
+        """Close the file; further reads are an error."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class StagedFile:
+    """A new file under a temporary name: durable and complete before it gets its real name."""
+
+    def __init__(self, folder: Path) -> None:
+        make_dirs(folder)
+        self.path = folder / f"staged-{secrets.token_hex(8)}"
+        with _translated("create", self.path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = os.open(self.path, flags, 0o644)
+        self.size = 0
+        self._open = True
+
+    def write(self, data: Buffer) -> None:
+        """Append `data`."""
+        view = memoryview(data).cast("B")
+        self.size += len(view)
+        with _translated("write", self.path):
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+    def seal(self, *, durable: bool = True) -> Path:
+        """Make the content durable, close the file and return its temporary path."""
+        if durable:
+            with _translated("flush", self.path):
+                os.fsync(self._fd)
+        self._close()
+        return self.path
+
+    def discard(self) -> None:
+        """Remove the file whatever its state; harmless after it has been moved away."""
+        with suppress(OSError):
+            self._close()
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            with _translated("close", self.path):
+                os.close(self._fd)
+
+
+def make_dirs(path: Path) -> None:
+    """Create a directory and its parents, each durable in its own parent."""
+    if os.path.isdir(path):
+        return
+    with _translated("create", path):
+        if not os.path.isdir(path.parent):
+            make_dirs(path.parent)
+        with suppress(FileExistsError):
+            os.mkdir(path)
+    sync_dir(path.parent)
+
+
+def sync_dir(path: Path) -> None:
+    """Make the names in a directory durable, where the file system can."""
+    with _translated("flush", path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno not in _NO_FSYNC:
+                raise
+        finally:
+            os.close(fd)
+
+
+def publish_new(staged: Path, target: Path) -> bool:
+    """Give a sealed file its name unless the name is taken; return whether it was free."""
+    make_dirs(target.parent)
+    with _translated("create", target):
+        try:
+            os.link(staged, target)
+        except FileExistsError:
+            os.unlink(staged)
+            return False
+        except OSError as error:
+            # Some file systems have no hard links; a lock above makes this check enough there.
+            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}:
+                raise
+            if os.path.lexists(target):
+                return False
+            _move(staged, target)
+        else:
+            os.unlink(staged)
+    sync_dir(target.parent)
+    return True
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Give a sealed file its name, replacing what had it in one step."""
+    make_dirs(target.parent)
+    with _translated("replace", target):
+        _move(staged, target)
+    sync_dir(target.parent)
+
+
+def _move(staged: Path, target: Path) -> None:
+    try:
+        os.replace(staged, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy = target.parent / f".mvc-{secrets.token_hex(8)}.tmp"
+        shutil.copyfile(staged, copy)
+        fd = os.open(copy, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(copy, target)
+        os.unlink(staged)
+
+
+def write_file(target: Path, data: Buffer, staging: Path) -> None:
+    """Replace a small file durably, in one step."""
+    staged = StagedFile(staging)
+    try:
+        staged.write(data)
+        publish(staged.seal(), target)
+    finally:
+        staged.discard()
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line to a log durably; a torn line before it is closed off first."""
+    make_dirs(path.parent)
+    with _translated("append to", path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(fd).st_size
+            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            os.write(fd, (b"\n" if torn else b"") + line + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Remove a file; nothing happens where there is none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"cannot remove {path}: {error.strerror}") from error
+    sync_dir(path.parent)
+
+
+def remove_empty_dirs(path: Path, stop: Path) -> None:
+    """Remove `path` and its parents below `stop` as far as they are empty."""
+    while path != stop:
+        try:
+            os.rmdir(path)
+        except OSError:
+            return
+        path = path.parent
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the kernel lock of the file `path`; the kernel drops it if this process dies.
+
+    Raises NegativeAnswer when `wait` is false and another process holds it.
+    """
+    make_dirs(path.parent)
+    with _translated("lock", path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise NegativeAnswer(
+                "another mvc process is working here", hint="wait for it and run this again"
+            ) from error
+        yield
+    finally:
+        os.close(fd)
+
+
+class Workspace:
+    """A scratch directory that belongs to this process while it lives.
+
+    Each holds a kernel lock on a file inside; `reap` removes those whose owner is gone, however
+    old or young they are.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self.path = parent / f"tx-{secrets.token_hex(8)}"
+        with locked(parent / "lock"), _translated("create", self.path):
+            os.mkdir(self.path)
+            self._fd = os.open(self.path / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """Remove the directory with whatever is left in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def reap(parent: Path) -> None:
+    """Remove the workspaces of processes that died."""
+    with locked(parent / "lock"):
+        for name in names(parent):
+            if name.startswith("tx-"):
+                _reap_one(parent / name)
+
+
+def _reap_one(folder: Path) -> None:
+    try:
+        fd = os.open(folder / "owner", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        # Killed between making the directory and its lock: nothing can be in it.
+        with suppress(OSError):
+            os.rmdir(folder)
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(fd)
+
+
+class Anchored:
+    """Files below a root, reached component by component without ever following a link."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open_parent(self, parts: tuple[str, ...], *, create: bool) -> int:
+        """Return a descriptor of the directory that holds `parts[-1]`.
+
+        Raises NegativeAnswer when a component is a file or a link.
+        """
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        with _translated("open", self.root):
+            fd = os.open(self.root, flags)
+        for depth, part in enumerate(parts[:-1]):
+            try:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=fd)
+                below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=fd)
+            except OSError as error:
+                shown = "/".join(parts[: depth + 1])
+                if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                    raise NegativeAnswer(
+                        f"{shown} is in the way: it is not a directory",
+                        hint="move it elsewhere and run this again",
+                    ) from error
+                raise StorageError(f"cannot enter {shown}: {error.strerror}") from error
+            finally:
+                os.close(fd)
+            fd = below
+        return fd
+
+    def put(self, staged: Path, parts: tuple[str, ...]) -> FileStat:
+        """Move a sealed file to its place, replacing a file or link there in one step."""
+        fd = self.open_parent(parts, create=True)
+        shown = "/".join(parts)
+        try:
+            with _translated("replace", shown):
+                try:
+                    os.replace(staged, parts[-1], dst_dir_fd=fd)
+                except IsADirectoryError as error:
+                    raise NegativeAnswer(
+                        f"{shown} is in the way: it is a directory",
+                        hint="move it elsewhere and run this again",
+                    ) from error
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    _move(staged, self.root.joinpath(*parts))
+                return _stat(os.stat(parts[-1], dir_fd=fd, follow_symlinks=False))
+        finally:
+            os.close(fd)
+
+    def remove(self, parts: tuple[str, ...]) -> None:
+        """Remove a file and the directories that this leaves empty."""
+        try:
+            fd = self.open_parent(parts, create=False)
+        except (StorageError, NegativeAnswer):
+            return
+        try:
+            with suppress(FileNotFoundError), _translated("remove", "/".join(parts)):
+                try:
+                    os.unlink(parts[-1], dir_fd=fd)
+                except FileNotFoundError:
+                    return
+        finally:
+            os.close(fd)
+        remove_empty_dirs(self.root.joinpath(*parts[:-1]), self.root)
+
+
+def now_ns() -> int:
+    """Return the wall clock in nanoseconds, on the scale of file times."""
+    return time.time_ns()
+
+
+def pause(seconds: float) -> None:
+    """Sleep."""
+    time.sleep(seconds)

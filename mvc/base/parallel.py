@@ -1,0 +1,51 @@
+"""The one thread pool. NumPy, zstandard, BLAKE3 and file reads release the interpreter lock."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def worker_count() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def pool() -> ThreadPoolExecutor:
+    """Return the process-wide pool, made at first use."""
+    return ThreadPoolExecutor(max_workers=worker_count(), thread_name_prefix="mvc")
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` in the order of `items`, computing a bounded number ahead.
+
+    Items are drawn in the calling thread, so a generator that reads a file bounds the memory:
+    at most `ahead` items and results exist at a time (default: twice the workers). An error
+    stops the iteration after work under way has ended.
+    """
+    limit = ahead or 2 * worker_count()
+    waiting: deque[Future[Result]] = deque()
+    executor = pool()
+    try:
+        for item in items:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) >= limit:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        for future in waiting:
+            if not future.cancelled():
+                future.exception()

@@ -1,0 +1,1 @@
+"""Arrays of words to bytes and back: pure functions, no files, no store."""

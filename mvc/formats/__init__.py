@@ -1,0 +1,1 @@
+"""Where the tensors are in a model file: one module a format, `registry` chooses among them."""

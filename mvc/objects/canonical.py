@@ -1,0 +1,96 @@
+"""Canonical msgpack: one value has exactly one encoding (docs/format.md, "Canonical bytes").
+
+Maps have text keys in code-point order; integers, strings and arrays take their shortest form;
+floats are 64 bits. Bytes that would come out differently when encoded again are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgpack
+
+from mvc.base.errors import FormatError, LimitError
+
+MAX_OBJECT = 64 << 20
+
+Value: TypeAlias = Any
+
+
+def encode(value: Value) -> bytes:
+    """Return the canonical bytes of maps, lists, text, bytes, integers, floats, booleans, None.
+
+    Maps may hold maps; lists hold no maps.
+    """
+    data = bytes(msgpack.packb(_ordered(value), use_bin_type=True))
+    if len(data) > MAX_OBJECT:
+        raise LimitError(f"an object of {len(data)} bytes is above the limit of {MAX_OBJECT}")
+    return data
+
+
+def decode(data: bytes) -> Value:
+    """Return the value of canonical bytes, or raise FormatError."""
+    if len(data) > MAX_OBJECT:
+        raise LimitError(f"an object of {len(data)} bytes is above the limit of {MAX_OBJECT}")
+    try:
+        value = msgpack.unpackb(data, raw=False, object_pairs_hook=_strict_map)
+        again = msgpack.packb(value, use_bin_type=True)
+    except FormatError:
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise FormatError(f"not canonical msgpack: {str(error)[:120]}") from error
+    if again != data:
+        raise FormatError("not canonical msgpack: encoding it again gives other bytes")
+    return value
+
+
+def _ordered(value: Value) -> Value:
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    return value
+
+
+def _strict_map(pairs: list[tuple[Value, Value]]) -> dict[str, Value]:
+    keys = [key for key, _ in pairs]
+    if any(type(key) is not str for key in keys) or keys != sorted(set(keys)):
+        raise FormatError("not canonical msgpack: map keys are text, in order, each once")
+    return dict(pairs)
+
+
+def fields(value: Value, names: tuple[str, ...]) -> list[Any]:
+    """Return the values of a map that has exactly the keys `names`, in that order."""
+    if type(value) is not dict or set(value) != set(names):
+        raise FormatError(f"an object needs exactly the fields {', '.join(names)}")
+    return [value[name] for name in names]
+
+
+def text(value: Value, limit: int) -> str:
+    """Return `value` if it is text of at most `limit` UTF-8 bytes."""
+    if type(value) is not str:
+        raise FormatError("text expected")
+    if len(value.encode("utf-8", "surrogatepass")) > limit:
+        raise LimitError(f"a text is longer than {limit} bytes")
+    return value
+
+
+def natural(value: Value, limit: int = 2**63 - 1) -> int:
+    """Return `value` if it is a plain integer from 0 to `limit`."""
+    if type(value) is not int or not 0 <= value <= limit:
+        raise FormatError("a number is out of range")
+    return value
+
+
+def array(value: Value, limit: int) -> list[Any]:
+    """Return `value` if it is an array of at most `limit` items."""
+    if type(value) is not list:
+        raise FormatError("an array is expected")
+    if len(value) > limit:
+        raise LimitError(f"an array of {len(value)} items is above the limit of {limit}")
+    return value
+
+
+def raw(value: Value, length: int | None = None) -> bytes:
+    """Return `value` if it is bytes, of exactly `length` if given."""
+    if type(value) is not bytes or (length is not None and len(value) != length):
+        raise FormatError("bytes of another length are expected")
+    return value

@@ -1,0 +1,178 @@
+"""Commits and annotated tags (docs/format.md, "Commit" and "Tag")."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from mvc.base.errors import FormatError
+from mvc.base.ids import ObjectId, check_id
+from mvc.objects import canonical
+from mvc.objects.canonical import array, fields, natural, text
+
+MAX_PARENTS = 64
+MAX_MESSAGE = 1 << 20
+MAX_KEY = 256
+MAX_VALUE = 65536
+MAX_PAIRS = 10_000
+MAX_AUTHOR = 1024
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number measured for this version, with the data set and split it was measured on."""
+
+    name: str
+    value: float
+    dataset: str = ""
+    split: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or not math.isfinite(self.value):
+            raise FormatError("a metric has a name and a finite value")
+
+    @property
+    def key(self) -> str:
+        """The metric as people write it: `name@dataset[split]`."""
+        at = f"@{self.dataset}" if self.dataset else ""
+        return f"{self.name}{at}[{self.split}]" if self.split else f"{self.name}{at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A version: its files, where it came from, and what is known of it.
+
+    `time` is in microseconds since the epoch, UTC. `base` names a commit whose tensors are close
+    to this one's where that is not the first parent; it is advice for storing, not history.
+    """
+
+    KIND: ClassVar[str] = "commit"
+    tree: ObjectId
+    parents: tuple[ObjectId, ...]
+    author: str
+    time: int
+    message: str
+    params: dict[str, Scalar] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    recipe: ObjectId | None = None
+    base: ObjectId | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.parents)) != len(self.parents) or len(self.parents) > MAX_PARENTS:
+            raise FormatError("a commit's parents are distinct and at most 64")
+        keys = [(item.name, item.dataset, item.split) for item in self.metrics]
+        if keys != sorted(set(keys)):
+            raise FormatError("a commit's metrics are in order, each once")
+        check_line(self.author, "author")
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return canonical.encode(
+            {
+                "tree": self.tree,
+                "parents": list(self.parents),
+                "author": self.author,
+                "time": self.time,
+                "message": self.message,
+                "params": self.params,
+                "metrics": [
+                    [item.name, item.dataset, item.split, float(item.value)]
+                    for item in self.metrics
+                ],
+                "labels": self.labels,
+                "recipe": self.recipe,
+                "base": self.base,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the commit of canonical bytes, or raise FormatError."""
+        names = ("tree", "parents", "author", "time", "message", "params", "metrics", "labels")
+        tree, parents, author, time, message, params, metrics, labels, recipe, base = fields(
+            canonical.decode(data), (*names, "recipe", "base")
+        )
+        return cls(
+            check_id(tree),
+            tuple(check_id(item) for item in array(parents, MAX_PARENTS)),
+            text(author, MAX_AUTHOR),
+            natural(time),
+            text(message, MAX_MESSAGE),
+            _pairs(params, (str, int, float, bool)),
+            tuple(_metric(item) for item in array(metrics, MAX_PAIRS)),
+            _pairs(labels, (str,)),
+            None if recipe is None else check_id(recipe),
+            None if base is None else check_id(base),
+        )
+
+
+def check_line(value: str, what: str) -> str:
+    """Return `value` if it is one printable line, or raise FormatError."""
+    if not value.strip() or any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise FormatError(f"the {what} is one line of text without control characters")
+    return text(value, MAX_AUTHOR)
+
+
+def _pairs(value: Any, types: tuple[type, ...]) -> dict[str, Any]:
+    if type(value) is not dict or len(value) > MAX_PAIRS:
+        raise FormatError("a map of names to values is expected")
+    for key, item in value.items():
+        text(key, MAX_KEY)
+        if type(item) not in types or (isinstance(item, float) and not math.isfinite(item)):
+            raise FormatError(f"{key[:40]!r} has a value of the wrong type")
+        if isinstance(item, str):
+            text(item, MAX_VALUE)
+    return value
+
+
+def _metric(value: object) -> Metric:
+    items = array(value, 4)
+    if len(items) != 4 or type(items[3]) is not float:
+        raise FormatError("a metric has four parts")
+    name, dataset, split = (text(item, MAX_KEY) for item in items[:3])
+    return Metric(name, items[3], dataset, split)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """An annotated name for a commit."""
+
+    KIND: ClassVar[str] = "tag"
+    target: ObjectId
+    name: str
+    author: str
+    time: int
+    message: str
+
+    def __post_init__(self) -> None:
+        check_line(self.author, "author")
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return canonical.encode(
+            {
+                "target": self.target,
+                "name": self.name,
+                "author": self.author,
+                "time": self.time,
+                "message": self.message,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the tag of canonical bytes, or raise FormatError."""
+        target, name, author, time, message = fields(
+            canonical.decode(data), ("target", "name", "author", "time", "message")
+        )
+        return cls(
+            check_id(target),
+            text(name, MAX_KEY),
+            text(author, MAX_AUTHOR),
+            natural(time),
+            text(message, MAX_MESSAGE),
+        )
