@@ -149,13 +149,13 @@ def commit_base(session: Session) -> None:
 def adapt_car(session: Session) -> None:
     """Train on in one car: every weight of the text encoder moves a little, twice."""
     session.mvc("switch -c car-17")
-    for seed, steps in ((17, 20), (18, 20)):
-        drift = change_encoder(session, steps=steps, seed=seed, last_layer=False)
-        if seed == 17:
+    for round_, seed in ((1, 17), (2, 18)):
+        drift = change_encoder(session, steps=20, seed=seed, last_layer=False)
+        if round_ == 1:
             session.mvc("status")
         session.commit(
-            f"Adapt the text encoder to car 17, {steps} steps",
-            f"--label device=car-17 --param lr=2e-05 --param steps={steps} --param seed={seed} "
+            f"Adapt the text encoder to car 17, round {round_}",
+            f"--label device=car-17 --param lr=2e-05 --param steps=20 --param seed={seed} "
             f"--metric drift@previous={drift:.6f}",
         )
 
@@ -204,16 +204,15 @@ def recover(session: Session, out: Path) -> None:
     for number, version in enumerate(session.versions):
         short = version.revision[:12]
         target = out / f"version-{number}"
-        print(f"$ mvc export {short} {target.name}")
+        print(f"$ mvc export {short} ../{target.name}")
         run([MVC, "export", version.revision, target], session.folder)
         if sha256_of_files(target) != version.digests:
             raise DemoFailed(f"version {short} came back with different files")
         count = len(version.digests)
         print(f"  {count} files, sha256 equal to those committed: {version.title}")
         if number == 1:
-            print(f"$ mvc identify {target.name}/{ENCODER}")
+            print(f"$ mvc identify ../{target.name}/{ENCODER}")
             print(indent(run([MVC, "identify", target / ENCODER], session.folder)), end="")
-        shutil.rmtree(target)
 
 
 def report(session: Session, seconds: float) -> None:
