@@ -49,7 +49,7 @@ class FileStat:
 def _translated(action: str, path: Path | str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
         reason = error.strerror or str(error)
@@ -152,7 +152,7 @@ class Reader:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         raw = os.fstat(self._fd)
         if not stat_module.S_ISREG(raw.st_mode):
-            os.close(self._fd)
+            self.close()
             raise StorageError(f"{path} is not a regular file")
         self.stat = _stat(raw)
 
@@ -185,13 +185,19 @@ class Reader:
 
     def close(self) -> None:
         """Close the file; further reads are an error."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            self.close()
 
 
 class StagedFile:
@@ -316,6 +322,13 @@ def write_file(target: Path, data: Buffer, staging: Path) -> None:
         publish(staged.seal(), target)
     finally:
         staged.discard()
+
+
+def clear(folder: Path) -> None:
+    """Remove the files in a directory that may not exist."""
+    for name in names(folder):
+        with suppress(OSError):
+            os.unlink(folder / name)
 
 
 def append_line(path: Path, line: bytes) -> None:

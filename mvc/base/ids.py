@@ -21,7 +21,8 @@ _PREFIX = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
 
 def digest(data: bytes | bytearray | memoryview) -> bytes:
     """Return the 32-byte BLAKE3 digest of `data`."""
-    return blake3(data).digest()
+    view = memoryview(data)
+    return blake3(view if view.format == "B" else view.cast("B")).digest()
 
 
 def object_id(kind: str, content: bytes) -> ObjectId:

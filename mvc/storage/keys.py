@@ -1,0 +1,53 @@
+"""The names of everything a repository stores, in one place for every kind of storage."""
+
+from __future__ import annotations
+
+import re
+
+from mvc.base.errors import FormatError
+from mvc.base.ids import parse_id
+
+HEAD = "HEAD"
+FORMAT = "format"
+PACKS = "packs/"
+REFS = "refs/"
+
+_PACK = re.compile(r"packs/pack-([0-9a-f]{64})\.head", re.ASCII)
+
+
+def pack_head(pack: str) -> str:
+    """Return the key of a pack's head: directory, metadata and top segments."""
+    parse_id(pack)
+    return f"packs/pack-{pack}.head"
+
+
+def pack_tail(pack: str) -> str:
+    """Return the key of a pack's tail: the lower segments."""
+    parse_id(pack)
+    return f"packs/pack-{pack}.tail"
+
+
+def pack_of(key: str) -> str | None:
+    """Return the pack that a head key names, None for any other key."""
+    match = _PACK.fullmatch(key)
+    return match.group(1) if match else None
+
+
+def ref(name: str) -> str:
+    """Return the key of a ref such as `refs/heads/main`; characters outside ASCII are escaped."""
+    if not name.startswith(REFS):
+        raise FormatError(f"not a ref: {name[:80]!r}")
+    return _escaped(name)
+
+
+def ref_of(key: str) -> str:
+    """Return the ref that a key names."""
+    from urllib.parse import unquote
+
+    return unquote(key, errors="strict")
+
+
+def _escaped(name: str) -> str:
+    from urllib.parse import quote
+
+    return quote(name, safe="/@_=+,~.-")

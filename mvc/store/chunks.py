@@ -1,0 +1,135 @@
+"""Chunks: from words to records and back, verified against the Merkle tree both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mvc.base.dtypes import SEGMENTS, Family
+from mvc.base.errors import FormatError, IntegrityError, MissingObjectError
+from mvc.base.ids import ObjectId, digest
+from mvc.codec import chunk as codec
+from mvc.codec.segments import Segments, join, split
+from mvc.objects.model import chunk_id
+from mvc.store.directory import ChunkEntry
+from mvc.store.object_store import ObjectStore
+from mvc.store.pack import NewChunk
+from mvc.store.pack_reader import PackReader
+
+CHAIN_LIMIT = 8
+"""Deltas in a row at commit time; beyond it a chunk goes against the start of the chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one chunk on their way into the store.
+
+    `data` is little-endian and a whole number of words; `base` is the chunk it probably resembles.
+    """
+
+    data: bytes | memoryview
+    word: int
+    family: Family
+    base: ObjectId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A chunk's id, and its record unless the store has it already."""
+
+    id: ObjectId
+    new: NewChunk | None
+
+
+def prepare(store: ObjectStore, words: Words) -> Prepared:
+    """Hash a chunk and, if it is not stored yet, encode it. Safe in worker threads."""
+    segments = split(words.data, words.word)
+    digests = tuple(digest(part.data) for part in segments)
+    count = len(segments[0])
+    name = chunk_id(words.word, count, digests)
+    if store.contains(name):
+        return Prepared(name, None)
+    base = _base(store, words.base, words.word, count) if words.base else None
+    coded = codec.encode(segments, words.family, base[1] if base else None)
+    entry = base[0] if base and coded.transform.needs_base else None
+    new = NewChunk(
+        name,
+        words.word,
+        count,
+        coded.transform,
+        entry.id if entry else None,
+        entry.depth + 1 if entry else 0,
+        coded.sections,
+        digests,
+    )
+    return Prepared(name, new)
+
+
+def load(store: ObjectStore, wanted: ObjectId) -> Segments:
+    """Return the segments of a chunk, or raise IntegrityError."""
+    entry, segments = _decode(store, wanted, None)
+    digests = tuple(digest(part.data) for part in segments)
+    if chunk_id(entry.word, entry.words, digests) != wanted:
+        raise _damaged(wanted)
+    return segments
+
+
+def load_top(store: ObjectStore, wanted: ObjectId) -> Segments:
+    """Return the top segment of a chunk, reading pack heads alone, or raise IntegrityError."""
+    entry, segments = _decode(store, wanted, 1)
+    digests = (digest(segments[0].data), *(part.digest for part in entry.sections[1:]))
+    if chunk_id(entry.word, entry.words, digests) != wanted:
+        raise _damaged(wanted)
+    return segments[:1]
+
+
+def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> memoryview:
+    """Return the words of a chunk that must have `size` bytes in words of `word` bytes."""
+    segments = load(store, wanted)
+    if sum(part.nbytes for part in segments) != size or len(segments) != len(SEGMENTS[word]):
+        raise IntegrityError(f"chunk {wanted.hex()[:12]} has another size than its tensor")
+    return join(segments, word)
+
+
+def _decode(store: ObjectStore, wanted: ObjectId, count: int | None) -> tuple[ChunkEntry, Segments]:
+    """Decode a chunk along its chain of bases, from the start of the chain upwards."""
+    chain: list[tuple[PackReader, ChunkEntry]] = []
+    following: ObjectId | None = wanted
+    while following is not None:
+        reader, entry = store.chunk_entry(following)
+        if chain and (entry.depth >= chain[-1][1].depth or entry.words != chain[0][1].words):
+            raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
+        chain.append((reader, entry))
+        following = entry.base
+    segments: Segments | None = None
+    try:
+        for reader, entry in reversed(chain):
+            sections = reader.sections(entry, count or len(entry.sections))
+            segments = codec.decode(entry.transform, sections, entry.word, entry.words, segments)
+    except FormatError as error:
+        raise IntegrityError(f"chunk {wanted.hex()[:12]} is damaged: {error.message}") from error
+    if segments is None:
+        raise _damaged(wanted)
+    return chain[0][1], segments
+
+
+def _base(
+    store: ObjectStore, wanted: ObjectId, word: int, words: int
+) -> tuple[ChunkEntry, Segments] | None:
+    """Return a usable base: same words, and not at the end of a long chain."""
+    try:
+        _, entry = store.chunk_entry(wanted)
+        if entry.depth >= CHAIN_LIMIT:
+            while entry.base is not None:
+                _, entry = store.chunk_entry(entry.base)
+        if (entry.word, entry.words) != (word, words):
+            return None
+        return entry, load(store, entry.id)
+    except (IntegrityError, MissingObjectError):
+        return None
+
+
+def _damaged(wanted: ObjectId) -> IntegrityError:
+    return IntegrityError(
+        f"chunk {wanted.hex()[:12]} is damaged: its bytes do not have its id",
+        hint="run `mvc fsck` to see which versions it affects",
+    )

@@ -1,0 +1,220 @@
+"""Where every object is: one SQLite database that caches the packs' directories.
+
+It holds nothing that the packs do not, and is rebuilt from them whenever it is missing, damaged
+or behind. A read-only repository gets an index in memory.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple, TypeVar
+
+from mvc.base import fileio
+from mvc.base.errors import StorageError
+from mvc.base.ids import ObjectId
+from mvc.store.directory import KINDS
+from mvc.store.pack import Written
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS packs (
+  number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, directory_at INTEGER NOT NULL,
+  head_bytes INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS objects (
+  id BLOB PRIMARY KEY, kind INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL,
+  place INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+Result = TypeVar("Result")
+
+
+class Location(NamedTuple):
+    """Where an object is stored."""
+
+    kind: str
+    pack: str
+    directory_at: int
+    head_bytes: int
+    at: int
+    place: int
+
+
+class Index:
+    """Finds objects by id. Safe from several threads and processes."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._guard = RLock()
+        self._packs: dict[int, tuple[str, int, int]] = {}
+        self._connection = self._open()
+
+    def find(self, wanted: ObjectId) -> Location | None:
+        """Return where an object is, None if no indexed pack has it."""
+        row = self._run(
+            lambda db: db.execute(
+                "SELECT kind, pack, at, place FROM objects WHERE id = ?", (wanted,)
+            ).fetchone()
+        )
+        if row is None:
+            return None
+        kind, number, at, place = row
+        return Location(KINDS[kind], *self._pack(number), at, place)
+
+    def kind(self, wanted: ObjectId) -> str | None:
+        """Return the kind of an object, None if no indexed pack has it."""
+        row = self._run(
+            lambda db: db.execute("SELECT kind FROM objects WHERE id = ?", (wanted,)).fetchone()
+        )
+        return None if row is None else KINDS[row[0]]
+
+    def prefixed(self, low: bytes, high: bytes, limit: int) -> list[tuple[ObjectId, str]]:
+        """Return up to `limit` ids with their kinds from `low` to `high`, both included."""
+        rows = self._run(
+            lambda db: db.execute(
+                "SELECT id, kind FROM objects WHERE id BETWEEN ? AND ? LIMIT ?", (low, high, limit)
+            ).fetchall()
+        )
+        return [(ObjectId(row[0]), KINDS[row[1]]) for row in rows]
+
+    def of_kind(self, kind: str) -> list[ObjectId]:
+        """Return all ids of one kind."""
+        rows = self._run(
+            lambda db: db.execute(
+                "SELECT id FROM objects WHERE kind = ?", (KINDS.index(kind),)
+            ).fetchall()
+        )
+        return [ObjectId(row[0]) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many objects of each kind are stored."""
+        rows = self._run(
+            lambda db: db.execute("SELECT kind, count(*) FROM objects GROUP BY kind").fetchall()
+        )
+        return {KINDS[kind]: count for kind, count in rows}
+
+    def packs(self) -> set[str]:
+        """Return the names of the indexed packs."""
+        rows = self._run(lambda db: db.execute("SELECT name FROM packs").fetchall())
+        return {row[0] for row in rows}
+
+    def add(self, packs: Iterable[Written]) -> None:
+        """Index packs; one that is indexed already changes nothing."""
+
+        def insert(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for pack in packs:
+                    _insert(db, pack)
+
+        self._run(insert)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Forget packs that are gone, with all rows that point to them."""
+
+        def forget(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for name in names:
+                    row = db.execute("SELECT number FROM packs WHERE name = ?", (name,)).fetchone()
+                    if row:
+                        db.execute("DELETE FROM objects WHERE pack = ?", row)
+                        db.execute("DELETE FROM packs WHERE number = ?", row)
+
+        self._run(forget)
+        self._packs.clear()
+
+    def reset(self) -> None:
+        """Forget everything; the caller adds all packs again."""
+        with self._guard:
+            self._discard()
+            self._connection = self._open()
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._guard:
+            self._connection.close()
+
+    def _pack(self, number: int) -> tuple[str, int, int]:
+        found = self._packs.get(number)
+        if found is None:
+            found = self._run(
+                lambda db: db.execute(
+                    "SELECT name, directory_at, head_bytes FROM packs WHERE number = ?", (number,)
+                ).fetchone()
+            )
+            if found is None:
+                raise StorageError("the index names a pack it does not know")
+            self._packs[number] = found
+        return found
+
+    def _run(self, action: Callable[[sqlite3.Connection], Result]) -> Result:
+        with self._guard:
+            try:
+                return action(self._connection)
+            except sqlite3.OperationalError as error:
+                raise StorageError(f"the index cannot be used: {error}") from error
+            except sqlite3.DatabaseError:
+                self._discard()
+                self._connection = self._open()
+                return action(self._connection)
+
+    def _discard(self) -> None:
+        self._connection.close()
+        self._packs.clear()
+        if self._path is not None:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                fileio.remove(self._path.with_name(self._path.name + suffix))
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is not None:
+            for _ in range(2):
+                try:
+                    return _connect(str(self._path))
+                except sqlite3.OperationalError:
+                    break
+                except sqlite3.DatabaseError:
+                    with suppress(OSError):
+                        fileio.remove(self._path)
+        return _connect(":memory:")
+
+
+def _connect(target: str) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            db.execute("BEGIN IMMEDIATE")
+            for table in ("objects", "packs"):
+                db.execute(f"DROP TABLE IF EXISTS {table}")
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            db.execute("COMMIT")
+        db.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _insert(db: sqlite3.Connection, pack: Written) -> None:
+    cursor = db.execute(
+        "INSERT OR IGNORE INTO packs (name, directory_at, head_bytes) VALUES (?, ?, ?)",
+        (pack.name, pack.directory_at, pack.head_bytes),
+    )
+    if not cursor.rowcount:
+        return
+    number = cursor.lastrowid
+    db.executemany(
+        "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?)",
+        sorted((row.id, KINDS.index(row.kind), number, row.at, row.place) for row in pack.rows),
+    )

@@ -1,0 +1,160 @@
+"""Pack files: immutable, self-describing, a head and a tail (docs/format.md, "Packs").
+
+The head holds metadata blocks, top segments and the directory; the tail holds lower segments. A
+pack is named after its directory, which holds the checksum of every section.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import xxhash
+
+from mvc.base import fileio
+from mvc.base.ids import ObjectId, object_id
+from mvc.objects import canonical
+from mvc.storage import keys
+from mvc.storage.base import Storage
+from mvc.store import block
+from mvc.store.directory import BlockEntry, ChunkEntry, PackEntry, Section
+
+HEAD_MAGIC = b"MVCPACK\x01"
+TAIL_MAGIC = b"MVCTAIL\x01"
+END_MAGIC = b"MVCEND\x00\x01"
+FOOTER = struct.Struct("<QQQQQ8s")
+TAIL_FOOTER = struct.Struct("<32sQ8s")
+MAX_DIRECTORY = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """An encoded chunk that is not in a pack yet."""
+
+    id: ObjectId
+    word: int
+    words: int
+    transform: int
+    base: ObjectId | None
+    depth: int
+    sections: tuple[bytes, ...]
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where an object is: the offset of its directory entry, and its place in a block."""
+
+    id: ObjectId
+    kind: str
+    at: int
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A pack that is in storage, with what the index needs to know of it."""
+
+    name: str
+    directory_at: int
+    head_bytes: int
+    rows: tuple[Row, ...]
+
+
+class PackWriter:
+    """Collects records in two staged files and publishes them, tail before head."""
+
+    def __init__(self, workspace: fileio.Workspace) -> None:
+        self._head = fileio.StagedFile(workspace.path)
+        self._tail = fileio.StagedFile(workspace.path)
+        self._head.write(HEAD_MAGIC)
+        self._tail.write(TAIL_MAGIC)
+        self._directory = bytearray()
+        self._entries = 0
+        self._waiting: list[block.Item] = []
+        self._waiting_bytes = 0
+        self._rows: list[Row] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._head.size + self._tail.size
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether there is nothing to publish."""
+        return not self._entries and not self._waiting
+
+    def add_chunk(self, chunk: NewChunk) -> None:
+        """Append a chunk's sections and its directory entry."""
+        top, *lower = chunk.sections
+        sections = [self._put(self._head, top, b"")]
+        for part, digest in zip(lower, chunk.digests[1:], strict=True):
+            sections.append(self._put(self._tail, part, digest))
+        entry = ChunkEntry(
+            chunk.id,
+            chunk.word,
+            chunk.words,
+            chunk.transform,
+            chunk.base,
+            chunk.depth,
+            tuple(sections),
+        )
+        self._rows.append(Row(chunk.id, "chunk", len(self._directory)))
+        self._enter(entry)
+
+    def add_object(self, item: block.Item) -> None:
+        """Append a metadata object; it reaches the file with its block."""
+        self._waiting.append(item)
+        self._waiting_bytes += len(item.content)
+        if self._waiting_bytes >= block.TARGET_BYTES:
+            self._flush_block()
+
+    def publish(self, storage: Storage) -> Written:
+        """Make the pack durable under its name and return what it holds."""
+        self._flush_block()
+        tail_bytes = self._tail.size - len(TAIL_MAGIC)
+        name = pack_name(bytes(self._directory), tail_bytes)
+        at = self._head.size
+        check = xxhash.xxh3_64_intdigest(self._directory)
+        self._head.write(self._directory)
+        self._head.write(
+            FOOTER.pack(at, len(self._directory), self._entries, tail_bytes, check, END_MAGIC)
+        )
+        if tail_bytes:
+            self._tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
+            storage.write_new(keys.pack_tail(name), self._tail.seal())
+        self._tail.discard()
+        head_bytes = self._head.size
+        storage.write_new(keys.pack_head(name), self._head.seal())
+        return Written(name, at, head_bytes, tuple(self._rows))
+
+    def discard(self) -> None:
+        """Remove the staged files."""
+        self._head.discard()
+        self._tail.discard()
+
+    def _put(self, file: fileio.StagedFile, data: bytes, digest: bytes) -> Section:
+        section = Section(file.size, len(data), xxhash.xxh3_64_intdigest(data), digest)
+        file.write(data)
+        return section
+
+    def _enter(self, entry: PackEntry) -> None:
+        self._directory += entry.encode()
+        self._entries += 1
+
+    def _flush_block(self) -> None:
+        if not self._waiting:
+            return
+        frame, size = block.compress(self._waiting)
+        place = self._put(self._head, frame, b"")
+        at = len(self._directory)
+        for number, item in enumerate(self._waiting):
+            self._rows.append(Row(item.id, item.kind, at, number))
+        self._enter(BlockEntry(place.at, place.length, place.check, size, len(self._waiting)))
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def pack_name(directory: bytes, tail_bytes: int) -> str:
+    """Return the name of the pack with this directory."""
+    return object_id("pack", canonical.encode([tail_bytes]) + directory).hex()

@@ -1,0 +1,104 @@
+"""Writing: objects gather in a pack that appears whole or not at all.
+
+Nothing is visible before `commit` returns; a process that dies leaves a workspace that the next
+writer removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar, Protocol, Self
+
+from mvc.base import fileio
+from mvc.base.ids import ObjectId, object_id
+from mvc.base.parallel import ordered_map
+from mvc.store.block import Item
+from mvc.store.chunks import Prepared, Words, prepare
+from mvc.store.object_store import ObjectStore
+from mvc.store.pack import PackWriter
+
+PACK_BYTES = 2 << 30
+
+
+class Encodable(Protocol):
+    """A metadata object."""
+
+    KIND: ClassVar[str]
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        ...
+
+
+class Transaction:
+    """Objects on their way into a store. Use as a context manager: leaving it undoes the rest."""
+
+    def __init__(self, store: ObjectStore, scratch: Path) -> None:
+        self._store = store
+        self._scratch = scratch
+        self._workspace: fileio.Workspace | None = None
+        self._writer: PackWriter | None = None
+        self._pending: set[ObjectId] = set()
+        self._full: list[PackWriter] = []
+        self.stored_bytes = 0
+        store.refresh()
+
+    def put(self, item: Encodable) -> ObjectId:
+        """Store a metadata object unless it is there, and return its id."""
+        content = item.encode()
+        name = object_id(item.KIND, content)
+        if name not in self._pending and not self._store.contains(name):
+            self._pending.add(name)
+            self._open().add_object(Item(name, item.KIND, content))
+        return name
+
+    def put_chunks(self, chunks: Iterable[Words]) -> Iterator[ObjectId]:
+        """Store chunks, encoding on all processors, and yield their ids in order.
+
+        `chunks` is drawn in the calling thread a few items ahead, so memory stays bounded.
+        """
+        for prepared in ordered_map(lambda words: prepare(self._store, words), chunks):
+            self._add(prepared)
+            yield prepared.id
+
+    def commit(self) -> None:
+        """Publish what was put. Packs are durable and indexed when this returns."""
+        writers = [*self._full, *([self._writer] if self._writer else [])]
+        for writer in writers:
+            if not writer.empty:
+                self._store.joined(writer.publish(self._store.storage))
+        self.close()
+
+    def close(self) -> None:
+        """Drop whatever was not committed."""
+        self._writer = None
+        self._full = []
+        self._pending.clear()
+        if self._workspace is not None:
+            self._workspace.close()
+            self._workspace = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _add(self, prepared: Prepared) -> None:
+        if prepared.new is None or prepared.id in self._pending:
+            return
+        self._pending.add(prepared.id)
+        self.stored_bytes += sum(map(len, prepared.new.sections))
+        self._open().add_chunk(prepared.new)
+
+    def _open(self) -> PackWriter:
+        if self._writer is not None and self._writer.size >= PACK_BYTES:
+            self._full.append(self._writer)
+            self._writer = None
+        if self._writer is None:
+            if self._workspace is None:
+                fileio.reap(self._scratch)
+                self._workspace = fileio.Workspace(self._scratch)
+            self._writer = PackWriter(self._workspace)
+        return self._writer
