@@ -145,7 +145,7 @@ class _Layout:
             else:
                 filled.append((_byte_span(tensor), tensor))
         if not filled and place.length:
-            name = unique(f"storage.{key}", self._names)
+            name = unique(f"storage.{key.removeprefix('data/')}", self._names)
             self._whole(name, place.dtype, place.offset, place.length)
         clusters = _clusters(filled)
         for (start, end), members in clusters:

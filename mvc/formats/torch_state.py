@@ -134,6 +134,7 @@ def _storage(reference: Any) -> Storage | None:
     if type(value) is not tuple or len(value) not in (5, 6) or value[0] != "storage":
         return None
     cls, key, count = value[1], value[2], value[4]
+    key = str(key) if type(key) is int else key
     if type(cls) is not ps.Global or type(key) is not str or type(count) is not int:
         return None
     label = _STORAGES.get(cls.name)
@@ -167,6 +168,7 @@ class _Walk:
                 continue
             name, item = entry
             if type(item) is ps.Record and self._leaf(name, item):
+                stack.append(_quantizer(name, item))
                 continue
             if type(item) not in (ps.Record, ps.Mapping, list, tuple) or id(item) in self._seen:
                 continue
@@ -246,6 +248,16 @@ def _state_children(path: str | None, state: Any) -> Iterator[tuple[str | None, 
                 yield path, item
             else:
                 yield _join(path, name), item
+
+
+def _quantizer(path: str | None, record: ps.Record) -> Iterator[tuple[str | None, Any]]:
+    """Yield the scales and zero points of a tensor that is quantised per channel."""
+    if type(record.func) is not ps.Global or record.func.name != "_rebuild_qtensor":
+        return
+    params = record.args[4] if len(record.args) > 4 else None
+    if type(params) is tuple and len(params) > 2:
+        yield _join(path, "scales"), params[1]
+        yield _join(path, "zero_points"), params[2]
 
 
 def _named(
