@@ -1,0 +1,1 @@
+"""A repository: configuration, refs, working copy, revisions and history."""

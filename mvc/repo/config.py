@@ -1,0 +1,124 @@
+"""Settings in TOML files: the user's, then the repository's, later ones winning.
+
+Libraries never look for the user's file; the command line says where it is.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mvc.base import fileio
+from mvc.base.errors import FormatError, NotFoundError, UsageError
+
+Value = str | int | float | bool
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", re.ASCII)
+MAX_CONFIG = 1 << 20
+
+DEFAULTS: dict[str, Value] = {
+    "core.sync_worktree": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting and the file it comes from (`default`, `user` or `repository`)."""
+
+    key: str
+    value: Value
+    origin: str
+
+
+class Config:
+    """The settings in force."""
+
+    def __init__(self, repository: Path, user: Path | None = None) -> None:
+        self._files = {"user": user, "repository": repository}
+        self._settings = {key: Setting(key, value, "default") for key, value in DEFAULTS.items()}
+        for origin, path in self._files.items():
+            for key, value in _read(path).items():
+                self._settings[key] = Setting(key, value, origin)
+
+    def get(self, key: str) -> Value | None:
+        """Return a setting's value, None if it is not set."""
+        found = self._settings.get(key)
+        return found.value if found else None
+
+    def text(self, key: str) -> str | None:
+        """Return a setting as text."""
+        value = self.get(key)
+        return None if value is None else str(value)
+
+    def all(self) -> list[Setting]:
+        """Return all settings in order of their keys."""
+        return [self._settings[key] for key in sorted(self._settings)]
+
+    def set(self, key: str, value: Value | None, origin: str, staging: Path) -> None:
+        """Write a setting to the user's or the repository's file; None removes it."""
+        import tomlkit
+
+        path = self._files[origin]
+        if path is None:
+            raise UsageError("there is no user configuration file here")
+        if not _KEY.fullmatch(key):
+            raise UsageError(f"not a setting: {key[:80]!r}", hint="settings look like user.name")
+        document = tomlkit.parse(_text(path))
+        *sections, name = key.split(".")
+        table: object = document
+        for section in sections:
+            if section not in table:  # type: ignore[operator]
+                if value is None:
+                    raise NotFoundError(f"{key} is not set in the {origin} configuration")
+                table[section] = tomlkit.table()  # type: ignore[index]
+            table = table[section]  # type: ignore[index]
+            if not isinstance(table, dict):
+                raise UsageError(f"{key} is below a setting that has a value")
+        if value is not None:
+            table[name] = value  # type: ignore[index]
+        elif isinstance(table, dict) and name in table:
+            del table[name]
+        else:
+            raise NotFoundError(f"{key} is not set in the {origin} configuration")
+        fileio.write_file(path, tomlkit.dumps(document).encode(), staging)
+        if _read(path).get(key) != value:
+            raise FormatError(f"{key} does not read back as it was written")
+
+
+def parse_value(text: str) -> Value:
+    """Return the typed value of text from a command line: true, 3, 0.5, or the text itself."""
+    try:
+        value = tomllib.loads(f"x = {text}")["x"] if "\n" not in text else text
+    except tomllib.TOMLDecodeError:
+        return text
+    return value if isinstance(value, str | int | float | bool) else text
+
+
+def _text(path: Path) -> str:
+    try:
+        return fileio.read_bytes(path, MAX_CONFIG).decode("utf-8")
+    except NotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise FormatError(f"{path} is not UTF-8 text") from None
+
+
+def _read(path: Path | None) -> dict[str, Value]:
+    text = _text(path) if path else ""
+    if not text:
+        return {}
+    try:
+        return _flat(tomllib.loads(text), "")
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FormatError(f"{path} is not valid TOML: {error}", hint="mend or remove it") from error
+
+
+def _flat(table: dict[str, object], prefix: str) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, str | int | float | bool):
+            found[prefix + key] = value
+    return found

@@ -1,0 +1,216 @@
+"""Refs: branches, tags and HEAD, changed only by compare-and-swap, each change logged.
+
+HEAD is `ref: refs/heads/NAME` or an object id; every other ref is an object id.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mvc.base import fileio
+from mvc.base.errors import (
+    FormatError,
+    IntegrityError,
+    NegativeAnswer,
+    NotFoundError,
+    RemoteMovedError,
+)
+from mvc.base.ids import ObjectId, parse_id
+from mvc.repo.names import folded
+from mvc.storage import keys
+from mvc.storage.base import Storage
+
+BRANCHES = "refs/heads/"
+TAGS = "refs/tags/"
+DEFAULT_BRANCH = "main"
+_SYMBOLIC = "ref: "
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a reflog; `time` in microseconds since the epoch."""
+
+    old: ObjectId | None
+    new: ObjectId | None
+    author: str
+    time: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where HEAD points: at a branch (`ref`), which may not exist yet, or at a commit."""
+
+    ref: str | None
+    commit: ObjectId | None
+
+    @property
+    def branch(self) -> str | None:
+        """The branch's short name, None when detached."""
+        return self.ref.removeprefix(BRANCHES) if self.ref else None
+
+
+class Refs:
+    """The refs of one repository; `logs` is the folder of reflogs, None to keep none."""
+
+    def __init__(self, storage: Storage, logs: Path | None) -> None:
+        self._storage = storage
+        self._logs = logs
+
+    def head(self) -> Head:
+        """Return where HEAD points."""
+        try:
+            text = self._storage.read(keys.HEAD).decode("utf-8")
+        except (NotFoundError, UnicodeDecodeError):
+            text = ""
+        if text.startswith(_SYMBOLIC + BRANCHES) and text.endswith("\n"):
+            name = text[len(_SYMBOLIC) : -1]
+            return Head(name, self.get(name))
+        return Head(None, _parsed(text, keys.HEAD))
+
+    def get(self, name: str) -> ObjectId | None:
+        """Return what a ref points to, None if there is no such ref."""
+        try:
+            value = self._storage.read(keys.ref(name))
+        except NotFoundError:
+            return None
+        try:
+            return _parsed(value.decode("ascii"), name)
+        except UnicodeDecodeError:
+            raise _damaged(name) from None
+
+    def all(self, prefix: str = keys.REFS) -> dict[str, ObjectId]:
+        """Return all refs that start with `prefix`, by full name, in order."""
+        found = {}
+        for item in self._storage.list(keys.REFS):
+            name = keys.ref_of(item.key)
+            if name.startswith(prefix) and (target := self.get(name)) is not None:
+                found[name] = target
+        return dict(sorted(found.items()))
+
+    def update(self, name: str, old: ObjectId | None, new: ObjectId | None, change: Change) -> None:
+        """Move a ref from `old` to `new` (None: absent), or raise RemoteMovedError."""
+        if old is None and new is not None:
+            self._check_free(name)
+        if not self._storage.compare_and_swap(keys.ref(name), _line(old), _line(new)):
+            raise RemoteMovedError(
+                f"{short(name)} was moved by another process meanwhile",
+                hint="look at `mvc log` and run the command again",
+            )
+        if new is None:
+            self._forget(name)
+        else:
+            self._log(name, change)
+
+    def set_head(self, target: str | ObjectId, change: Change) -> None:
+        """Point HEAD at a branch (its full ref name) or detach it at a commit."""
+        value = _line(target) if isinstance(target, bytes) else f"{_SYMBOLIC}{target}\n".encode()
+        for _ in range(100):
+            try:
+                current: bytes | None = self._storage.read(keys.HEAD)
+            except NotFoundError:
+                current = None
+            if self._storage.compare_and_swap(keys.HEAD, current, value):
+                self._log(keys.HEAD, change)
+                return
+        raise RemoteMovedError("HEAD is moved by other processes all the time")
+
+    def log_head(self, change: Change) -> None:
+        """Note in HEAD's log that the branch it points at moved."""
+        self._log(keys.HEAD, change)
+
+    def history(self, name: str) -> list[Change]:
+        """Return a ref's log, newest first. Lines torn by a power cut are left out."""
+        if self._logs is None:
+            return []
+        try:
+            lines = fileio.read_bytes(self._log_path(name)).split(b"\n")
+        except NotFoundError:
+            return []
+        return [change for line in reversed(lines) if (change := _parsed_change(line))]
+
+    def logged(self) -> list[ObjectId]:
+        """Return every id that any reflog mentions."""
+        if self._logs is None or not fileio.is_dir(self._logs):
+            return []
+        found: dict[ObjectId, None] = {}
+        for entry in fileio.walk_files(self._logs, ()):
+            for change in self.history(keys.ref_of("/".join(entry.parts))):
+                for item in (change.old, change.new):
+                    if item is not None:
+                        found[item] = None
+        return list(found)
+
+    def _check_free(self, name: str) -> None:
+        for other in self.all():
+            shorter, longer = sorted((name, other), key=len)
+            if longer.startswith(shorter + "/") or (
+                other != name and folded(other) == folded(name)
+            ):
+                raise NegativeAnswer(
+                    f"{short(name)} cannot exist beside {short(other)}",
+                    hint="choose another name, or delete the other first",
+                )
+
+    def _log(self, name: str, change: Change) -> None:
+        if self._logs is None:
+            return
+        line = {
+            "old": change.old.hex() if change.old else None,
+            "new": change.new.hex() if change.new else None,
+            "author": change.author,
+            "time": change.time,
+            "reason": change.reason,
+        }
+        fileio.append_line(self._log_path(name), json.dumps(line).encode())
+
+    def _forget(self, name: str) -> None:
+        if self._logs is not None:
+            path = self._log_path(name)
+            if fileio.lexists(path):
+                fileio.remove(path)
+                fileio.remove_empty_dirs(path.parent, self._logs)
+
+    def _log_path(self, name: str) -> Path:
+        if self._logs is None:
+            raise NotFoundError("this repository keeps no reflogs")
+        return self._logs / (keys.HEAD if name == keys.HEAD else keys.ref(name))
+
+
+def short(name: str) -> str:
+    """Return a ref's name as people write it."""
+    return name.removeprefix(BRANCHES).removeprefix(TAGS)
+
+
+def _line(target: ObjectId | None) -> bytes | None:
+    return None if target is None else target.hex().encode() + b"\n"
+
+
+def _parsed(text: str, name: str) -> ObjectId:
+    if not text.endswith("\n"):
+        raise _damaged(name)
+    try:
+        return parse_id(text[:-1])
+    except FormatError:
+        raise _damaged(name) from None
+
+
+def _damaged(name: str) -> IntegrityError:
+    return IntegrityError(
+        f"{name} is damaged: it holds no object id",
+        hint=f"`mvc reflog {short(name)}` shows what it was; `mvc reset` sets it again",
+    )
+
+
+def _parsed_change(line: bytes) -> Change | None:
+    try:
+        value = json.loads(line)
+        old, new = (
+            parse_id(item) if isinstance(item := value[key], str) else None
+            for key in ("old", "new")
+        )
+        return Change(old, new, str(value["author"]), int(value["time"]), str(value["reason"]))
+    except (ValueError, KeyError, TypeError, FormatError):
+        return None

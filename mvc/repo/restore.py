@@ -1,0 +1,127 @@
+"""Out of the store: the bytes of a file, verified on the way, and tensors as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from mvc.base.errors import FormatError, IntegrityError
+from mvc.base.ids import ObjectId
+from mvc.base.parallel import ordered_map
+from mvc.base.progress import SILENT, Progress
+from mvc.codec.segments import swapped
+from mvc.objects.model import Blob, Checkpoint, Content, Layout, Placed, Tensor
+from mvc.objects.tree import Entry
+from mvc.repo.trees import tensors
+from mvc.store.chunks import load_bytes
+from mvc.store.object_store import ObjectStore
+
+Result = TypeVar("Result")
+Write = Callable[[bytes | memoryview], None]
+
+
+def read_blob(store: ObjectStore, wanted: ObjectId) -> Blob:
+    """Return a blob, or raise IntegrityError."""
+    return _decoded(wanted, lambda: Blob.decode(store.read(wanted, Blob.KIND)))
+
+
+def read_checkpoint(store: ObjectStore, wanted: ObjectId) -> Checkpoint:
+    """Return a checkpoint, or raise IntegrityError."""
+    return _decoded(wanted, lambda: Checkpoint.decode(store.read(wanted, Checkpoint.KIND)))
+
+
+def read_layout(store: ObjectStore, wanted: ObjectId) -> Layout:
+    """Return a layout, or raise IntegrityError."""
+    return _decoded(wanted, lambda: Layout.decode(store.read(wanted, Layout.KIND)))
+
+
+def read_tensor(store: ObjectStore, wanted: ObjectId) -> Tensor:
+    """Return a tensor's description, or raise IntegrityError."""
+    return _decoded(wanted, lambda: Tensor.decode(store.read(wanted, Tensor.KIND)))
+
+
+def file_sha256(store: ObjectStore, entry: Entry) -> bytes:
+    """Return the SHA-256 of a file in a version."""
+    if entry.kind == "checkpoint":
+        return read_checkpoint(store, entry.id).sha256
+    return read_blob(store, entry.id).sha256
+
+
+def write_file(
+    store: ObjectStore, entry: Entry, write: Write, progress: Progress = SILENT
+) -> bytes:
+    """Pass a file's bytes to `write` in order and return their SHA-256.
+
+    Raises IntegrityError when the whole does not have the recorded size and SHA-256; what was
+    written until then is not to be used.
+    """
+    if entry.kind == "checkpoint":
+        checkpoint = read_checkpoint(store, entry.id)
+        expected, size = checkpoint.sha256, checkpoint.size
+        jobs = _checkpoint_jobs(store, checkpoint)
+    elif entry.kind == "blob":
+        blob = read_blob(store, entry.id)
+        expected, size = blob.sha256, blob.size
+        jobs = _content_jobs(store, blob.content, swap=False)
+    else:
+        raise IntegrityError(f"a {entry.kind} is not a file")
+    sha256 = hashlib.sha256()
+    written = 0
+    for data in ordered_map(lambda job: job(), jobs):
+        write(data)
+        sha256.update(data)
+        written += len(data)
+        progress.advance(len(data))
+    if sha256.digest() != expected or written != size:
+        raise IntegrityError(
+            f"object {entry.id.hex()[:12]} does not come back with its SHA-256",
+            hint="run `mvc fsck` to see what is damaged",
+        )
+    return expected
+
+
+def content_bytes(store: ObjectStore, content: Content) -> bytes:
+    """Return all bytes of a content, little-endian."""
+    return b"".join(ordered_map(lambda job: job(), _content_jobs(store, content, swap=False)))
+
+
+Job = Callable[[], bytes | memoryview]
+
+
+def _checkpoint_jobs(store: ObjectStore, checkpoint: Checkpoint) -> Iterator[Job]:
+    held = tensors(store, checkpoint.tensors)
+    for extent in read_layout(store, checkpoint.layout).extents:
+        if isinstance(extent, Placed):
+            entry = held.get(extent.name)
+            if entry is None:
+                raise IntegrityError("a layout names a tensor that its checkpoint lacks")
+            content = read_tensor(store, entry.id).content
+            yield from _content_jobs(store, content, swap=extent.big_endian)
+        else:
+            yield from _content_jobs(store, extent.content, swap=False)
+
+
+def _content_jobs(store: ObjectStore, content: Content, *, swap: bool) -> Iterator[Job]:
+    if not content.chunks:
+        data = content.inline
+        yield partial(_inline, swapped(data, content.word) if swap and data else data)
+    for number, wanted in enumerate(content.chunks):
+        yield partial(_load, store, wanted, content.word, content.chunk_bytes(number), swap=swap)
+
+
+def _inline(data: bytes | memoryview) -> bytes | memoryview:
+    return data
+
+
+def _load(store: ObjectStore, wanted: ObjectId, word: int, size: int, *, swap: bool) -> memoryview:
+    data = load_bytes(store, wanted, word, size)
+    return swapped(data, word) if swap else data
+
+
+def _decoded(wanted: ObjectId, action: Callable[[], Result]) -> Result:
+    try:
+        return action()
+    except FormatError as error:
+        raise IntegrityError(f"object {wanted.hex()[:12]} is malformed: {error.message}") from error

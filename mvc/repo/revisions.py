@@ -1,0 +1,170 @@
+"""Revisions as people write them (docs/cli.md, "Revisions").
+
+HEAD  @  main  v1.0  3f2a91  origin/main  @{2}  main@{1}  REV~3  REV^  REV^2  REV:path
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from mvc.base.errors import NotFoundError, UsageError
+from mvc.base.ids import ObjectId, is_prefix
+from mvc.objects.tree import Entry
+from mvc.repo import trees
+from mvc.repo.refs import BRANCHES, TAGS, short
+from mvc.repo.repository import Repository
+from mvc.storage import keys
+
+_SUFFIX = re.compile(r"\^\{commit\}|\^\{\}|\^[0-9]{0,3}|~[0-9]{0,6}|@\{[0-9]{1,6}\}", re.ASCII)
+_BASE = re.compile(r"(?:(?!@\{)[^~^:])*")
+REMOTES = "refs/remotes/"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `REV:path` names: a file or directory of a version, or its root (`path` empty)."""
+
+    commit: ObjectId
+    path: str
+    entry: Entry
+
+
+def resolve(repo: Repository, revision: str) -> ObjectId:
+    """Return the commit a revision names, or raise NotFoundError or UsageError."""
+    match = _BASE.match(revision)
+    base = match.group() if match else ""
+    rest = revision[len(base) :]
+    if rest.startswith("@{"):
+        number = _SUFFIX.match(rest)
+        if number is None:
+            raise _malformed(revision)
+        current = _logged(repo, base or "HEAD", int(number.group()[2:-1]))
+        rest = rest[number.end() :]
+    else:
+        current = peel(repo, resolve_object(repo, base))
+    while rest:
+        step = _SUFFIX.match(rest)
+        if step is None or step.group().startswith("@"):
+            raise _malformed(revision)
+        current = _step(repo, current, step.group(), revision)
+        rest = rest[step.end() :]
+    return current
+
+
+def resolve_object(repo: Repository, name: str) -> ObjectId:
+    """Return the id that a ref or an abbreviated id names, without following tags."""
+    if name in ("HEAD", "@"):
+        commit = repo.head_commit()
+        if commit is None:
+            raise NotFoundError(
+                "there are no commits yet", hint="`mvc add FILE` and `mvc commit -m MESSAGE`"
+            )
+        return commit
+    for prefix in ("", BRANCHES, TAGS, REMOTES):
+        full = prefix + name
+        if full.startswith(keys.REFS) and _plausible(full):
+            target = repo.refs.get(full)
+            if target is not None:
+                return target
+    if is_prefix(name):
+        return _abbreviated(repo, name)
+    raise NotFoundError(f"no revision is called {name[:80]!r}", hint=_suggestion(repo, name))
+
+
+def find(repo: Repository, spec: str) -> Found:
+    """Return what `REV` or `REV:path` names, or raise NotFoundError."""
+    revision, _, path = spec.partition(":")
+    commit = resolve(repo, revision or "HEAD")
+    tree = repo.commit(commit).tree
+    entry = trees.find(repo.store, tree, path)
+    if entry is None:
+        near = difflib.get_close_matches(path, trees.files(repo.store, tree), 1, 0.4)
+        raise NotFoundError(
+            f"{revision or 'HEAD'} has no file {path[:200]!r}",
+            hint=f"did you mean {near[0]}?" if near else "`mvc ls-tree -r REV` lists its files",
+        )
+    return Found(commit, path.strip("/"), entry)
+
+
+def peel(repo: Repository, target: ObjectId) -> ObjectId:
+    """Return the commit an id stands for, following annotated tags."""
+    for _ in range(10):
+        kind = repo.store.kind(target)
+        if kind == "commit":
+            return target
+        if kind != "tag":
+            what = f"a {kind}" if kind else "missing"
+            raise NotFoundError(f"{target.hex()[:12]} is {what}, not a version")
+        target = repo.tag(target).target
+    raise NotFoundError("a tag points to tags without end")
+
+
+def names(repo: Repository) -> list[str]:
+    """Return the short names of all refs, for completion and suggestions."""
+    return ["HEAD", *(short(name).removeprefix(REMOTES) for name in repo.refs.all())]
+
+
+def _plausible(full: str) -> bool:
+    return "//" not in full and ".." not in full and "\0" not in full and len(full) < 400
+
+
+def _abbreviated(repo: Repository, name: str) -> ObjectId:
+    found = repo.store.prefixed(name)
+    versions = [item for item, kind in found if kind in ("commit", "tag")]
+    candidates = versions or [item for item, _ in found]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        some = ", ".join(item.hex()[:12] for item in candidates[:4])
+        raise UsageError(f"{name} is ambiguous: {some}", hint="give more digits")
+    raise NotFoundError(f"no object starts with {name}", hint=_suggestion(repo, name))
+
+
+def _suggestion(repo: Repository, name: str) -> str:
+    near = difflib.get_close_matches(name, names(repo), 1, 0.5)
+    return f"did you mean {near[0]}?" if near else "`mvc branch` and `mvc tag` list the names"
+
+
+def _logged(repo: Repository, base: str, number: int) -> ObjectId:
+    if base in ("HEAD", "@"):
+        full = keys.HEAD
+    else:
+        full = base if base.startswith(keys.REFS) else BRANCHES + base
+    history = repo.refs.history(full)
+    if number == 0 and not history:
+        return peel(repo, resolve_object(repo, base))
+    if number >= len(history):
+        raise NotFoundError(
+            f"the log of {base} goes back {max(0, len(history) - 1)} steps, not {number}",
+            hint=f"`mvc reflog {base}` shows it",
+        )
+    target = history[number].new
+    if target is None:
+        raise NotFoundError(f"{base} did not exist {number} steps ago")
+    return target
+
+
+def _step(repo: Repository, current: ObjectId, step: str, revision: str) -> ObjectId:
+    if step in ("^{commit}", "^{}", "^0"):
+        return current
+    count = int(step[1:]) if len(step) > 1 else 1
+    if step.startswith("^"):
+        parents = repo.commit(current).parents
+        if count > len(parents):
+            raise NotFoundError(f"{revision}: a commit has {len(parents)} parents, not {count}")
+        return parents[count - 1]
+    for _ in range(count):
+        parents = repo.commit(current).parents
+        if not parents:
+            raise NotFoundError(f"{revision} goes back further than the first commit")
+        current = parents[0]
+    return current
+
+
+def _malformed(revision: str) -> UsageError:
+    return UsageError(
+        f"{revision[:80]!r} is not a revision",
+        hint="for example HEAD~2, main, v1.0, @{1} or the first digits of an id",
+    )

@@ -1,0 +1,118 @@
+"""What the working copy tracks, and how each file looked when its content was last known.
+
+There is no staging area: a path is tracked or not. The stat of a file whose content is known
+saves reading it; a stat taken too close to the file's last change proves nothing and is not
+trusted (the racy case).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mvc.base import fileio
+from mvc.base.errors import FormatError, NotFoundError
+from mvc.base.fileio import FileStat
+from mvc.base.ids import ObjectId, check_id
+from mvc.objects import canonical
+from mvc.objects.canonical import array, natural, raw
+
+TICK_NS = 20_000_000
+COARSE_NS = 2_000_000_000
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file's content as an object, and the stat it had at `seen_ns`.
+
+    `sha256` is what the file has; `id` is None for a file never committed.
+    """
+
+    id: ObjectId | None
+    sha256: bytes
+    stat: FileStat
+    seen_ns: int
+
+    def proves(self, stat: FileStat) -> bool:
+        """Tell whether a file with this stat still has the content."""
+        return self.stat == stat and not self.racy()
+
+    def racy(self) -> bool:
+        """Tell whether a write just after the stat was taken could have left it as it is."""
+        coarse = self.stat.mtime_ns % 1_000_000_000 == 0
+        return self.seen_ns - self.stat.mtime_ns <= (COARSE_NS if coarse else TICK_NS)
+
+
+class State:
+    """The tracked paths, in `path`; a path maps to None until its content has been read."""
+
+    def __init__(self, path: Path, staging: Path) -> None:
+        self._path = path
+        self._staging = staging
+        self.files: dict[str, Known | None] = _load(path)
+        self._saved = dict(self.files)
+
+    def save(self) -> None:
+        """Write the state if it changed."""
+        if self.files == self._saved and fileio.lexists(self._path):
+            return
+        rows = [
+            [name, None if known is None else _packed(known)]
+            for name, known in sorted(self.files.items())
+        ]
+        fileio.write_file(self._path, canonical.encode([VERSION, rows]), self._staging)
+        self._saved = dict(self.files)
+
+    def settle(self, root: Path, paths: list[str]) -> None:
+        """Wait out the racy moment after writing or reading files, so that their stats count.
+
+        Files that changed meanwhile keep their unproven stat and are read again next time.
+        """
+        fresh = {path: known for path in paths if (known := self.files.get(path)) and known.racy()}
+        if not fresh:
+            return
+        newest = max(known.stat.mtime_ns for known in fresh.values())
+        behind = fileio.now_ns() - newest
+        if 0 <= behind <= TICK_NS:
+            fileio.pause((TICK_NS - behind) / 1e9 + 0.001)
+        now = fileio.now_ns()
+        for path, known in fresh.items():
+            if fileio.stat_file(root / path) == known.stat:
+                self.files[path] = replace(known, seen_ns=now)
+
+
+def _packed(known: Known) -> list[object]:
+    stat = known.stat
+    return [
+        known.id,
+        known.sha256,
+        [stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode],
+        known.seen_ns,
+    ]
+
+
+def _load(path: Path) -> dict[str, Known | None]:
+    try:
+        data = fileio.read_bytes(path, canonical.MAX_OBJECT)
+    except NotFoundError:
+        return {}
+    try:
+        version, rows = canonical.decode(data)
+        if version != VERSION:
+            raise FormatError("unknown version")
+        return {name: None if held is None else _unpacked(held) for name, held in rows}
+    except (FormatError, ValueError, TypeError):
+        # Losing it loses no content: every file is compared with HEAD by its bytes.
+        return {}
+
+
+def _unpacked(value: object) -> Known:
+    held, sha256, stat, seen = array(value, 4)
+    numbers = [number for number in array(stat, 4) if type(number) is int]
+    return Known(
+        None if held is None else check_id(held),
+        raw(sha256, 32),
+        FileStat(*numbers),
+        natural(seen),
+    )

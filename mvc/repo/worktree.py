@@ -1,0 +1,225 @@
+"""The working copy: what changed since HEAD, and putting files of a version in place.
+
+A file is compared by stat where that proves it unchanged, else by size, else by SHA-256. Files
+are replaced whole by renaming; none is ever opened for writing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mvc.base import fileio
+from mvc.base.errors import NegativeAnswer, NotFoundError, StorageError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.objects.tree import Entry
+from mvc.repo import trees
+from mvc.repo.ignore import ALWAYS, Ignore
+from mvc.repo.names import name_problem
+from mvc.repo.repository import Repository
+from mvc.repo.state import Known, State
+
+READ_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Tracked paths that differ from HEAD, and untracked ones, each list in order."""
+
+    added: tuple[str, ...]
+    modified: tuple[str, ...]
+    deleted: tuple[str, ...]
+    untracked: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether every tracked file is as in HEAD."""
+        return not (self.added or self.modified or self.deleted)
+
+
+class Worktree:
+    """The files beside a repository. Use `locked_worktree` to change them."""
+
+    def __init__(self, repo: Repository) -> None:
+        self.repo = repo
+        self.root = repo.root
+        self.state = State(repo.folder / "worktree", repo.folder / "tmp" / "state")
+        self._anchor = fileio.Anchored(self.root)
+
+    def head_files(self) -> dict[str, Entry]:
+        """Return the files of HEAD by path, none before the first commit."""
+        return self.files_of(self.repo.head_commit())
+
+    def files_of(self, commit: ObjectId | None) -> dict[str, Entry]:
+        """Return the files of a commit by path."""
+        if commit is None:
+            return {}
+        return trees.files(self.repo.store, self.repo.commit(commit).tree)
+
+    def changes(self, head: dict[str, Entry], *, untracked: bool = True) -> Changes:
+        """Compare the working copy with the files of HEAD."""
+        tracked = self.state.files
+        added, modified, deleted = [], [], [path for path in head if path not in tracked]
+        for path in tracked:
+            stat = fileio.stat_file(self.root / path)
+            if stat is None:
+                if path in head:
+                    deleted.append(path)
+            elif path not in head:
+                added.append(path)
+            elif not self.same(path, stat, head[path]):
+                modified.append(path)
+        others = self.untracked() if untracked else ()
+        return Changes(
+            tuple(sorted(added)), tuple(sorted(modified)), tuple(sorted(deleted)), others
+        )
+
+    def same(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
+        """Tell whether a file has the content of an entry, reading it only if the stat is new."""
+        from mvc.repo.restore import file_sha256
+
+        known = self.state.files.get(path)
+        if known is not None and known.proves(stat) and known.id is not None:
+            return known.id == entry.id or known.sha256 == file_sha256(self.repo.store, entry)
+        if stat.size != entry.size:
+            return False
+        seen = fileio.now_ns()
+        try:
+            sha256, read_stat = hash_file(self.root / path)
+        except NotFoundError:
+            return False
+        if sha256 != file_sha256(self.repo.store, entry):
+            return False
+        self.state.files[path] = Known(entry.id, sha256, read_stat, seen)
+        return True
+
+    def untracked(self) -> tuple[str, ...]:
+        """Return the files that are neither tracked nor ignored."""
+        ignore = Ignore(self.root)
+        return tuple(
+            path
+            for entry in fileio.walk_files(self.root, ALWAYS)
+            if (path := "/".join(entry.parts)) not in self.state.files and not ignore.covers(path)
+        )
+
+    def blockers(self, target: dict[str, Entry], head: dict[str, Entry]) -> list[str]:
+        """Return the files whose content would be lost if `target` replaced `head` here."""
+        changed = [path for path in target if path not in head or head[path].id != target[path].id]
+        gone = [path for path in head if path not in target and path in self.state.files]
+        lost = []
+        for path in [*changed, *gone]:
+            stat = fileio.stat_file(self.root / path)
+            if stat is None:
+                continue
+            versions = [files[path] for files in (head, target) if path in files]
+            if not any(self.same(path, stat, entry) for entry in versions):
+                lost.append(path)
+        return lost
+
+    def move_to(
+        self,
+        target: dict[str, Entry],
+        head: dict[str, Entry],
+        *,
+        force: bool = False,
+        progress: Progress = SILENT,
+    ) -> int:
+        """Make the tracked files those of `target`; return how many files were written.
+
+        Local changes to files that are equal in both versions are kept unless `force`.
+        """
+        wanted = []
+        for path, entry in target.items():
+            stat = fileio.stat_file(self.root / path)
+            untouched = path in head and head[path].id == entry.id
+            if stat is not None and (self.same(path, stat, entry) or (untouched and not force)):
+                continue
+            if stat is None and untouched and path not in self.state.files and not force:
+                continue
+            wanted.append(path)
+        for path in head:
+            if path not in target and path in self.state.files:
+                self._anchor.remove(tuple(path.split("/")))
+                del self.state.files[path]
+        self.write({path: target[path] for path in wanted}, progress)
+        for path, entry in target.items():
+            if path in self.state.files or path not in head or head[path].id != entry.id:
+                self.state.files.setdefault(path, None)
+        return len(wanted)
+
+    def write(self, files: dict[str, Entry], progress: Progress = SILENT) -> None:
+        """Write files of a version in place, each appearing whole, and track them."""
+        if not files:
+            self.state.save()
+            return
+        from mvc.repo.restore import write_file
+
+        fileio.reap(self.repo.scratch)
+        durable = bool(self.repo.config.get("core.sync_worktree"))
+        progress.start("writing files", sum(entry.size for entry in files.values()))
+        with fileio.Workspace(self.repo.scratch) as workspace:
+            for path, entry in files.items():
+                staged = fileio.StagedFile(workspace.path)
+                try:
+                    sha256 = write_file(self.repo.store, entry, staged.write, progress)
+                    sealed = staged.seal(durable=durable)
+                    stat = self._anchor.put(sealed, tuple(path.split("/")))
+                finally:
+                    staged.discard()
+                self.state.files[path] = Known(entry.id, sha256, stat, fileio.now_ns())
+        progress.finish()
+        self.state.settle(self.root, list(files))
+        self.state.save()
+
+    def remove(self, path: str) -> None:
+        """Remove a file and stop tracking it."""
+        self._anchor.remove(tuple(path.split("/")))
+        self.state.files.pop(path, None)
+
+    def relative(self, path: Path) -> str:
+        """Return a path given by the user as a path inside the tree ("" for the root)."""
+        absolute = path if path.is_absolute() else self.root / path
+        resolved = absolute.parent.resolve() / absolute.name if absolute.name else absolute
+        root = self.root.resolve()
+        for candidate, base in ((resolved, root), (absolute, self.root)):
+            if candidate == base:
+                return ""
+            if candidate.is_relative_to(base):
+                return candidate.relative_to(base).as_posix()
+        raise NotFoundError(f"{path} is outside the repository at {self.root}")
+
+
+def hash_file(path: Path) -> tuple[bytes, fileio.FileStat]:
+    """Return the SHA-256 of a file and its stat, or StorageError if it changed meanwhile."""
+    with fileio.Reader(path) as reader:
+        sha256 = hashlib.sha256()
+        for at in range(0, reader.size, READ_BYTES):
+            sha256.update(reader.read_at(at, min(READ_BYTES, reader.size - at)))
+        if reader.changed():
+            raise StorageError(
+                f"{path} changed while it was read", hint="run this again when it is complete"
+            )
+        return sha256.digest(), reader.stat
+
+
+def check_addable(path: str) -> None:
+    """Raise NegativeAnswer if a path cannot be tracked."""
+    for part in path.split("/"):
+        if problem := name_problem(part):
+            raise NegativeAnswer(
+                f"{path[:200]!r} cannot be versioned: {problem}", hint="rename it and add it again"
+            )
+
+
+@contextmanager
+def locked_worktree(repo: Repository) -> Iterator[Worktree]:
+    """Open the working copy for changing it; only one process can at a time."""
+    root = repo.root
+    with fileio.locked(repo.folder / "locks" / "worktree"):
+        if not fileio.is_dir(root):
+            raise NotFoundError(f"{root} does not exist")
+        yield Worktree(repo)
