@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from mvc.base.errors import FormatError
 from mvc.formats.base import Source, check_range
 
-_PAGE = 1 << 16
-_PAGES = 64
+_PAGE = 1 << 14
+_PAGES = 256
 
 _LAYOUTS = {
     name: struct.Struct("<" + code)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mvc.base import dtypes
 from mvc.base.errors import FormatError, LimitError
-from mvc.formats.base import MAX_NAME, MAX_TENSORS, Extent, Located, Source
+from mvc.formats.base import MAX_HEADER, MAX_NAME, MAX_TENSORS, Extent, Located, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_USER_BLOCK = 1 << 24
@@ -54,7 +54,7 @@ def locate(source: Source) -> Located:
     """
     import h5py
 
-    walk = _Walk(h5py, source.size)
+    walk = _Walk(h5py)
     try:
         with h5py.File(_Stream(source), "r") as file:
             h5py.h5o.visit(file.id, walk.visitor(file.id))
@@ -101,11 +101,11 @@ class _Stream(io.RawIOBase):
 class _Walk:
     """Collects extents while the library visits every object once."""
 
-    def __init__(self, h5py: Any, size: int) -> None:
+    def __init__(self, h5py: Any) -> None:
         self._h5 = h5py
-        self._size = size
         self._types = _standard_types(h5py)
         self._literal: Counter[str] = Counter()
+        self._room = MAX_HEADER
         self.extents: list[Extent] = []
         self.failure: Exception | None = None
 
@@ -176,6 +176,9 @@ class _Walk:
         if dtypes.nbytes(label, shape) != length:
             self._literal["their bytes disagree with their dimensions"] += 1
             return
+        self._room -= len(name)
+        if self._room < 0:
+            raise LimitError(f"its dataset names take more than {MAX_HEADER} characters")
         self.extents.append(Extent(name, label, shape, offset, length, big_endian=big_endian))
         if len(self.extents) > MAX_TENSORS:
             raise LimitError(f"it holds more than {MAX_TENSORS} datasets and chunks")

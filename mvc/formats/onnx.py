@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from mvc.base import dtypes
 from mvc.base.errors import FormatError, LimitError
 from mvc.formats import protobuf
-from mvc.formats.base import MAX_DIM, MAX_NAME, MAX_RANK, MAX_TENSORS, Extent, Located, Source
+from mvc.formats.base import (
+    MAX_DIM,
+    MAX_HEADER,
+    MAX_NAME,
+    MAX_RANK,
+    MAX_TENSORS,
+    Extent,
+    Located,
+    Source,
+)
 from mvc.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire
 
 EXTERNAL_FORMAT = "onnx-external"
@@ -22,49 +31,14 @@ MAX_IR_VERSION = 100
 LARGE = 4096
 
 _DTYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-    14: "complex64",
-    15: "complex128",
-    16: "bfloat16",
-    17: "float8_e4m3fn",
-    18: "float8_e4m3fnuz",
-    19: "float8_e5m2",
-    20: "float8_e5m2fnuz",
-    21: "uint4",
-    22: "int4",
-    23: "float4_e2m1fn",
-    24: "float8_e8m0fnu",
-    25: "uint2",
-    26: "int2",
-    27: "float6_e2m3fn",
-    28: "float6_e3m2fn",
-}
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
+    9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64",
+    15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz",
+    19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4_e2m1fn",
+    24: "float8_e8m0fnu", 25: "uint2", 26: "int2", 27: "float6_e2m3fn", 28: "float6_e3m2fn",
+}  # fmt: skip
 
-_MODEL_KINDS = {
-    1: VARINT,
-    2: BYTES,
-    3: BYTES,
-    4: BYTES,
-    5: VARINT,
-    6: BYTES,
-    7: BYTES,
-    8: BYTES,
-    14: BYTES,
-    20: BYTES,
-    25: BYTES,
-    26: BYTES,
-}
+_MODEL_KINDS = dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25, 26), BYTES) | {1: VARINT, 5: VARINT}
 _GRAPH_FIELDS = frozenset((1, 2, 5, 10, 11, 12, 13, 14, 15, 16))
 _GRAPH_CONTENT = (1, 5, 12)
 
@@ -163,6 +137,7 @@ class _Collector:
         self._wire = Wire(source)
         self._size = source.size
         self._tensors: list[_Tensor] = []
+        self._room = MAX_HEADER
 
     def model(self) -> list[_Tensor]:
         functions = trainings = 0
@@ -222,6 +197,8 @@ class _Collector:
         if not attributes:
             return
         owner = name or output or f"node.{index}"
+        if len(scope) > MAX_NAME:
+            raise LimitError("the names of nested graphs are too long")
         for item in attributes:
             constant = output if operator == "Constant" else ""
             self._attribute(item, f"{scope}/{owner}".lstrip("/"), constant, depth + 1, scope)
@@ -279,6 +256,11 @@ class _Collector:
         self._tensors.append(tensor)
         if len(self._tensors) > MAX_TENSORS:
             raise LimitError(f"it holds more than {MAX_TENSORS} tensors")
+        # Every node of a nested graph repeats the names around it, so a small file could ask
+        # for gigabytes of names.
+        self._room -= len(tensor.name) + len(scope)
+        if self._room < 0:
+            raise LimitError(f"its tensor names take more than {MAX_HEADER} characters")
         return tensor
 
     def _dims(self, tensor: _Tensor, item: Field) -> None:

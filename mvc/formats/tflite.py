@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mvc.base import dtypes
 from mvc.base.errors import FormatError, LimitError
 from mvc.formats.base import (
+    MAX_HEADER,
     MAX_NAME,
     MAX_RANK,
     MAX_TENSORS,
@@ -138,11 +139,11 @@ def _buffer_ranges(model: Table) -> list[tuple[int, int]]:
 
 def _tensors(model: Table) -> list[_Tensor]:
     found: list[_Tensor] = []
-    room = MAX_TENSORS
+    room, text = MAX_TENSORS, MAX_HEADER
     subgraphs = model.tables(_SUBGRAPHS, MAX_TENSORS)
     for graph, place in enumerate(subgraphs):
         subgraph = Table.at(model.buffer, place)
-        # Subgraphs may share one vector of tensors, so the count is bounded over all of them.
+        # Offsets may share vectors and strings, so both are bounded over the whole file.
         positions = subgraph.tables(_TENSORS, MAX_TENSORS)
         room -= len(positions)
         if room < 0:
@@ -152,6 +153,9 @@ def _tensors(model: Table) -> list[_Tensor]:
             if not tensor.name:
                 tensor.name = f"tensor.{index}"
             tensor.graph = graph
+            text -= len(tensor.name)
+            if text < 0:
+                raise LimitError(f"its tensor names take more than {MAX_HEADER} characters")
             found.append(tensor)
     return found
 

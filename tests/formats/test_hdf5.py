@@ -168,6 +168,12 @@ def test_the_number_of_datasets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         find(sample())
 
 
+def test_the_length_of_all_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "MAX_HEADER", 10)
+    with pytest.raises(LimitError, match="names take more than"):
+        find(sample())
+
+
 def test_truncation_is_refused() -> None:
     data = sample()
     for length in range(8, len(data), 7):

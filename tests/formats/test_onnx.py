@@ -239,6 +239,41 @@ def test_the_number_of_tensors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         find(sample())
 
 
+def test_names_around_nested_graphs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = graph(nodes=(branch("b", graph(raw("w", 3, [1], b"x"))),))
+    with pytest.raises(LimitError, match="nested graphs"):
+        find(model(graph(nodes=(branch("a" * 4090, inner),))))
+    monkeypatch.setattr(onnx, "MAX_HEADER", 10)
+    with pytest.raises(LimitError, match="names take more than"):
+        find(sample())
+
+
+class Sparse:
+    """Several gigabytes of zeros with a model around them."""
+
+    def __init__(self, head: bytes, zeros: int) -> None:
+        self._head = head
+        self.size = len(head) + zeros
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        assert length < 1 << 20
+        return self._head[offset : offset + length].ljust(length, b"\0")
+
+
+def test_models_above_two_gigabytes_are_read() -> None:
+    zeros = 5_000_000_000
+
+    def number(value: int) -> bytes:
+        return bytes([value & 0x7F | 0x80]) + number(value >> 7) if value > 0x7F else bytes([value])
+
+    tensor = b"\x08" + number(zeros) + b"\x10\x03\x42\x01w\x4a" + number(zeros)
+    main = b"\x2a" + number(len(tensor) + zeros) + tensor
+    source = Sparse(b"\x08\x08\x3a" + number(len(main) + zeros) + main, zeros)
+    assert onnx.matches(source.read_at(0, 512), source)
+    (extent,) = checked(onnx.locate(source), source.size).extents
+    assert (extent.shape, extent.length) == ((zeros,), zeros)
+
+
 def test_every_truncation_is_refused() -> None:
     data = sample()
     for length in range(len(data)):

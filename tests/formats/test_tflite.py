@@ -231,6 +231,12 @@ def test_shared_tensor_lists_do_not_multiply(monkeypatch: pytest.MonkeyPatch) ->
         find(Model(graphs=[[{}, {}, {}], [{}, {}, {}]]).build())
 
 
+def test_shared_names_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tflite, "MAX_HEADER", 10)
+    with pytest.raises(FormatError, match="names take more than"):
+        find(sample().build())
+
+
 def test_every_truncation_is_refused_or_sound() -> None:
     data = sample().build()
     for length in range(8, len(data)):
