@@ -22,6 +22,7 @@ from typing import Self
 
 from mvc.base.errors import (
     FormatError,
+    MvcError,
     NegativeAnswer,
     NotAllowedError,
     NotFoundError,
@@ -103,13 +104,19 @@ class Entry:
 def walk_files(root: Path, skip: tuple[str, ...]) -> Iterator[Entry]:
     """Yield all regular files below `root` in sorted order, never following links.
 
-    Directories whose name is in `skip` are not entered.
+    Directories whose name is in `skip` are not entered; one that vanishes meanwhile is empty.
     """
     pending: list[tuple[str, ...]] = [()]
     while pending:
         parts = pending.pop()
         below: list[tuple[str, ...]] = []
-        for item in _scan(root.joinpath(*parts)):
+        try:
+            items = _scan(root.joinpath(*parts))
+        except NotFoundError:
+            if not parts:
+                raise
+            continue
+        for item in items:
             if item.is_dir(follow_symlinks=False):
                 if item.name not in skip:
                     below.append((*parts, item.name))
@@ -230,9 +237,9 @@ class StagedFile:
 
     def discard(self) -> None:
         """Remove the file whatever its state; harmless after it has been moved away."""
-        with suppress(OSError):
+        with suppress(MvcError):
             self._close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(self.path)
 
     def _close(self) -> None:
@@ -281,6 +288,7 @@ def publish_new(staged: Path, target: Path) -> bool:
             if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}:
                 raise
             if os.path.lexists(target):
+                os.unlink(staged)
                 return False
             _move(staged, target)
         else:
@@ -304,13 +312,18 @@ def _move(staged: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         copy = target.parent / f".mvc-{secrets.token_hex(8)}.tmp"
-        shutil.copyfile(staged, copy)
-        fd = os.open(copy, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(copy, target)
+            shutil.copyfile(staged, copy)
+            fd = os.open(copy, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(copy, target)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(copy)
+            raise
         os.unlink(staged)
 
 
@@ -322,6 +335,11 @@ def write_file(target: Path, data: Buffer, staging: Path) -> None:
         publish(staged.seal(), target)
     finally:
         staged.discard()
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all that is in it, following no links."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def clear(folder: Path) -> None:
@@ -339,7 +357,9 @@ def append_line(path: Path, line: bytes) -> None:
         try:
             size = os.fstat(fd).st_size
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            os.write(fd, (b"\n" if torn else b"") + line + b"\n")
+            view = memoryview((b"\n" if torn else b"") + line + b"\n")
+            while view:
+                view = view[os.write(fd, view) :]
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -376,12 +396,13 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     with _translated("lock", path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise NegativeAnswer(
-                "another mvc process is working here", hint="wait for it and run this again"
-            ) from error
+        with _translated("lock", path):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise NegativeAnswer(
+                    "another mvc process is working here", hint="wait for it and run this again"
+                ) from error
         yield
     finally:
         os.close(fd)
@@ -402,9 +423,11 @@ class Workspace:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """Remove the directory with whatever is left in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._fd)
+        """Remove the directory with whatever is left in it; harmless when done already."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self
@@ -424,10 +447,11 @@ def reap(parent: Path) -> None:
 def _reap_one(folder: Path) -> None:
     try:
         fd = os.open(folder / "owner", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        # Its owner died while making it (under the lock held here) or while removing it.
+        shutil.rmtree(folder, ignore_errors=True)
+        return
     except OSError:
-        # Killed between making the directory and its lock: nothing can be in it.
-        with suppress(OSError):
-            os.rmdir(folder)
         return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -447,8 +471,11 @@ class Anchored:
     def open_parent(self, parts: tuple[str, ...], *, create: bool) -> int:
         """Return a descriptor of the directory that holds `parts[-1]`.
 
-        Raises NegativeAnswer when a component is a file or a link.
+        Raises NegativeAnswer when a component is a file or a link, FormatError when it could lead
+        elsewhere; names from a repository are checked long before, this is the last line.
         """
+        if not parts or any(part in ("", ".", "..") or set(part) & {"/", "\0"} for part in parts):
+            raise FormatError(f"not a path inside {self.root}: {'/'.join(parts)[:80]!r}")
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         with _translated("open", self.root):
             fd = os.open(self.root, flags)

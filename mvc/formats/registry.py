@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mvc.base.errors import FormatError
-from mvc.formats import gguf, hdf5, npy, npz, onnx, safetensors, tflite, torch_legacy, torch_zip
+from mvc.formats import (
+    gguf,
+    hdf5,
+    keras_zip,
+    npy,
+    npz,
+    onnx,
+    safetensors,
+    tflite,
+    torch_legacy,
+    torch_zip,
+)
 from mvc.formats.base import Format, Located, Source, checked
 
 HEAD_BYTES = 512
@@ -18,6 +29,7 @@ FORMATS: dict[str, Format] = {
         Format("npy", npy.matches, npy.locate),
         Format("pytorch", torch_zip.matches, torch_zip.locate),
         Format("npz", npz.matches, npz.locate),
+        Format("keras", keras_zip.matches, keras_zip.locate, requires="hdf5"),
         Format("hdf5", hdf5.matches, hdf5.locate, requires="hdf5"),
         Format("tflite", tflite.matches, tflite.locate),
         Format("pytorch-legacy", torch_legacy.matches, torch_legacy.locate),
@@ -43,7 +55,9 @@ def locate(source: Source) -> Outcome:
         try:
             return Outcome(checked(entry.locate(source), source.size))
         except FormatError as error:
-            return Outcome(None, f"looks like {entry.name}, but {error.message}; kept whole as bytes")
+            return Outcome(
+                None, f"looks like {entry.name}, but {error.message}; kept whole as bytes"
+            )
         except ImportError:
             return Outcome(
                 None,

@@ -53,10 +53,21 @@ class State:
         self.files: dict[str, Known | None] = _load(path)
         self._saved = dict(self.files)
 
+    @property
+    def changed(self) -> bool:
+        """Tell whether there is something to save."""
+        return self.files != self._saved
+
+    def save_if_current(self) -> None:
+        """Save unless another process saved since this state was read; call under the lock."""
+        if _load(self._path) == self._saved:
+            self.save()
+
     def save(self) -> None:
-        """Write the state if it changed."""
-        if self.files == self._saved and fileio.lexists(self._path):
+        """Write the state if it changed; call under the lock of the working copy."""
+        if not self.changed:
             return
+        fileio.clear(self._staging)
         rows = [
             [name, None if known is None else _packed(known)]
             for name, known in sorted(self.files.items())

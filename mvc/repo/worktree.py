@@ -7,7 +7,7 @@ are replaced whole by renaming; none is ever opened for writing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,19 @@ class Worktree:
 
     def changes(self, head: dict[str, Entry], *, untracked: bool = True) -> Changes:
         """Compare the working copy with the files of HEAD."""
+        return self._changes(head, self.same, untracked=untracked)
+
+    def candidates(self, head: dict[str, Entry]) -> Changes:
+        """Return what may have changed, reading nothing; a file only touched counts, too."""
+        return self._changes(head, self._proven, untracked=False)
+
+    def _changes(
+        self,
+        head: dict[str, Entry],
+        same: Callable[[str, fileio.FileStat, Entry], bool],
+        *,
+        untracked: bool,
+    ) -> Changes:
         tracked = self.state.files
         added, modified, deleted = [], [], [path for path in head if path not in tracked]
         for path in tracked:
@@ -71,7 +84,7 @@ class Worktree:
                     deleted.append(path)
             elif path not in head:
                 added.append(path)
-            elif not self.same(path, stat, head[path]):
+            elif not same(path, stat, head[path]):
                 modified.append(path)
         others = self.untracked() if untracked else ()
         return Changes(
@@ -83,8 +96,10 @@ class Worktree:
         from mvc.repo.restore import file_sha256
 
         known = self.state.files.get(path)
-        if known is not None and known.proves(stat) and known.id is not None:
-            return known.id == entry.id or known.sha256 == file_sha256(self.repo.store, entry)
+        if known is not None and known.proves(stat):
+            return self._proven(path, stat, entry) or known.sha256 == file_sha256(
+                self.repo.store, entry
+            )
         if stat.size != entry.size:
             return False
         seen = fileio.now_ns()
@@ -96,6 +111,15 @@ class Worktree:
             return False
         self.state.files[path] = Known(entry.id, sha256, read_stat, seen)
         return True
+
+    def has(self, path: str, entry: Entry) -> bool:
+        """Tell whether a path is a file with the content of an entry."""
+        stat = fileio.stat_file(self.root / path)
+        return stat is not None and self.same(path, stat, entry)
+
+    def _proven(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
+        known = self.state.files.get(path)
+        return known is not None and known.id == entry.id and known.proves(stat)
 
     def untracked(self) -> tuple[str, ...]:
         """Return the files that are neither tracked nor ignored."""

@@ -1,0 +1,221 @@
+"""Record the tracked files as a new version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mvc.base import fileio
+from mvc.base.errors import FormatError, MvcError, NegativeAnswer, NotFoundError, StorageError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.formats import onnx
+from mvc.formats.base import Extent, Located
+from mvc.objects.history import MAX_MESSAGE, Commit, Metric, Scalar
+from mvc.objects.model import Content, Tensor
+from mvc.objects.tree import Entry
+from mvc.repo import trees
+from mvc.repo.ingest import Ingested, ingest
+from mvc.repo.repository import Repository
+from mvc.repo.restore import read_blob, read_checkpoint, read_tensor
+from mvc.repo.state import Known
+from mvc.repo.worktree import Changes, Worktree, check_addable, locked_worktree
+from mvc.store.object_store import ObjectStore
+from mvc.store.transaction import Transaction
+
+TRIES = 3
+MAX_ONNX_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """What a commit says beside its files. Times and authors come from the repository."""
+
+    message: str
+    params: dict[str, Scalar] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """The new version; `raw_bytes` of the files that changed, `stored_bytes` that it cost."""
+
+    id: ObjectId
+    branch: str | None
+    root: bool
+    message: str
+    files: int
+    raw_bytes: int
+    stored_bytes: int
+    warnings: tuple[str, ...]
+
+
+def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT) -> CommitResult:
+    """Store every tracked change and move the branch. Raises NegativeAnswer if there is none."""
+    with locked_worktree(repo) as tree:
+        parent = repo.head_commit()
+        head = tree.files_of(parent)
+        changes = tree.candidates(head)
+        with Transaction(repo.store, repo.scratch) as tx:
+            read = _store_files(tree, tx, head, changes, progress)
+            stored = {
+                path: item
+                for path, item in read.items()
+                if path not in head or head[path].id != item.entry.id
+            }
+            if not (stored or changes.deleted or request.allow_empty):
+                tree.state.settle(tree.root, list(read))
+                tree.state.save()
+                raise NegativeAnswer("nothing to commit", hint=_advice(tree))
+            files = {path: entry for path, entry in head.items() if path not in changes.deleted}
+            files |= {path: item.entry for path, item in stored.items()}
+            new = record(repo, tx, files, request, parent)
+        for path in changes.deleted:
+            tree.state.files.pop(path, None)
+        tree.state.settle(tree.root, list(read))
+        tree.state.save()
+        return CommitResult(
+            new,
+            repo.refs.head().branch,
+            parent is None,
+            request.message,
+            len(stored) + len(changes.deleted),
+            sum(item.entry.size for item in stored.values()),
+            tx.stored_bytes,
+            tuple(f"{path}: {item.warning}" for path, item in stored.items() if item.warning),
+        )
+
+
+def record(
+    repo: Repository,
+    tx: Transaction,
+    files: dict[str, Entry],
+    request: CommitRequest,
+    parent: ObjectId | None,
+) -> ObjectId:
+    """Store trees and commit, make them durable, and move what HEAD points at."""
+    if len(request.message.encode("utf-8", "replace")) > MAX_MESSAGE:
+        raise FormatError(f"a commit message is at most {MAX_MESSAGE} bytes")
+    new = tx.put(
+        Commit(
+            trees.write_files(tx.put, files),
+            (parent,) if parent else (),
+            repo.author(),
+            repo.environment.clock(),
+            request.message,
+            request.params,
+            tuple(sorted(request.metrics, key=lambda item: (item.name, item.dataset, item.split))),
+            request.labels,
+        )
+    )
+    tx.commit()
+    kind = "commit (initial)" if parent is None else "commit"
+    repo.advance(parent, new, f"{kind}: {request.message.split(chr(10), 1)[0][:200]}")
+    return new
+
+
+def _store_files(
+    tree: Worktree,
+    tx: Transaction,
+    head: dict[str, Entry],
+    changes: Changes,
+    progress: Progress,
+) -> dict[str, Ingested]:
+    paths = [*changes.added, *changes.modified]
+    if not paths:
+        return {}
+    stats = {path: fileio.stat_file(tree.root / path) for path in paths}
+    progress.start("storing", sum(stat.size for stat in stats.values() if stat))
+    external = _external(tree)
+    stored = {}
+    for path in sorted(paths):
+        check_addable(path)
+        bases = HeadBases(tree.repo.store, head.get(path))
+        stored[path] = _store_file(tree, tx, path, bases, external.get(path), progress)
+    progress.finish()
+    return stored
+
+
+def _store_file(
+    tree: Worktree,
+    tx: Transaction,
+    path: str,
+    bases: HeadBases,
+    located: Located | None,
+    progress: Progress,
+) -> Ingested:
+    for _ in range(TRIES):
+        with fileio.Reader(tree.root / path) as reader:
+            seen = fileio.now_ns()
+            try:
+                done = ingest(tx, reader, bases=bases, located=located, progress=progress)
+            except FormatError:
+                if located is None:
+                    raise
+                located = None
+                continue
+            except StorageError:
+                if not reader.changed():
+                    raise
+                continue
+            if not reader.changed():
+                tree.state.files[path] = Known(done.entry.id, done.sha256, reader.stat, seen)
+                return done
+    raise StorageError(
+        f"{path} changes while it is read", hint="commit when the program that writes it is done"
+    )
+
+
+class HeadBases:
+    """What a file was in HEAD, as bases for its new content."""
+
+    def __init__(self, store: ObjectStore, entry: Entry | None) -> None:
+        self._store = store
+        self._entry = entry
+        self._tensors: dict[str, Entry] = {}
+        if entry is not None and entry.kind == "checkpoint":
+            try:
+                self._tensors = trees.tensors(store, read_checkpoint(store, entry.id).tensors)
+            except MvcError:
+                # A damaged past must not keep anybody from saving the present.
+                self._tensors = {}
+
+    def tensor(self, name: str) -> Tensor | None:
+        """Return the tensor of this name in HEAD."""
+        found = self._tensors.get(name)
+        return read_tensor(self._store, found.id) if found else None
+
+    def blob(self) -> Content | None:
+        """Return the file's content in HEAD, if it was a blob."""
+        if self._entry is None or self._entry.kind != "blob":
+            return None
+        return read_blob(self._store, self._entry.id).content
+
+
+def _external(tree: Worktree) -> dict[str, Located]:
+    """Return where tracked ONNX models say that their tensors lie in other tracked files."""
+    found: dict[str, Located] = {}
+    for path in tree.state.files:
+        if not path.endswith(".onnx"):
+            continue
+        for name, extents in _references(tree, path):
+            target = f"{path.rpartition('/')[0]}/{name}".lstrip("/")
+            if target in tree.state.files:
+                found[target] = Located(onnx.EXTERNAL_FORMAT, extents)
+    return found
+
+
+def _references(tree: Worktree, path: str) -> Iterator[tuple[str, tuple[Extent, ...]]]:
+    try:
+        with fileio.Reader(tree.root / path) as reader:
+            yield from onnx.external(reader).items()
+    except (FormatError, NotFoundError, StorageError):
+        return
+
+
+def _advice(tree: Worktree) -> str:
+    if tree.untracked():
+        return "`mvc add FILE` tracks files; `mvc status` lists them"
+    return "every tracked file is as in HEAD"

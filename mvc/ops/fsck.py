@@ -1,0 +1,182 @@
+"""Check everything: packs, objects, versions, refs; say what damage hurts which versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from mvc.base.errors import MvcError
+from mvc.base.ids import ObjectId
+from mvc.base.parallel import ordered_map
+from mvc.base.progress import SILENT, Progress
+from mvc.objects.model import Content, Literal
+from mvc.objects.tree import Entry
+from mvc.repo import trees
+from mvc.repo.history import walk
+from mvc.repo.refs import short
+from mvc.repo.repository import Repository
+from mvc.repo.restore import read_blob, read_checkpoint, read_layout, read_tensor
+from mvc.repo.revisions import peel
+from mvc.storage import keys
+from mvc.store.chunks import load
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault: what is wrong, with which object or ref, and the versions that it hurts."""
+
+    what: str
+    object: str
+    affects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FsckReport:
+    """The result of a check."""
+
+    objects: int
+    packs: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not self.problems
+
+
+def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) -> FsckReport:
+    """Check the repository; the index is made anew from the packs first.
+
+    Every object is read and hashed, whether a version needs it or not; `quick` leaves out the
+    chunks' content. Then every version that a ref or reflog names is walked for missing objects.
+    """
+    repo.store.rebuild()
+    problems = [Problem(why, f"pack {name}") for name, why in repo.store.damaged.items()]
+    bad = {} if quick else _bad_chunks(repo, progress)
+    walker = _Walker(repo, bad)
+    problems += walker.check_refs()
+    hurt: dict[str, list[str]] = {}
+    for what, version in walker.faults:
+        hurt.setdefault(what, []).append(version)
+    problems += [
+        Problem(what, what.partition(":")[0], tuple(dict.fromkeys(versions)))
+        for what, versions in hurt.items()
+    ]
+    reached = walker.seen
+    problems += [
+        Problem(why, f"chunk {name.hex()}", ()) for name, why in bad.items() if name not in reached
+    ]
+    counts = repo.store.index.counts()
+    packs = len(repo.store.index.packs()) + len(repo.store.damaged)
+    return FsckReport(sum(counts.values()), packs, tuple(problems))
+
+
+def _bad_chunks(repo: Repository, progress: Progress) -> dict[ObjectId, str]:
+    chunks = repo.store.index.of_kind("chunk")
+    progress.start("checking chunks", len(chunks))
+    bad: dict[ObjectId, str] = {}
+
+    def check(name: ObjectId) -> tuple[ObjectId, str | None]:
+        try:
+            load(repo.store, name)
+        except MvcError as error:
+            return name, error.message
+        return name, None
+
+    for name, fault in ordered_map(check, chunks):
+        progress.advance(1)
+        if fault:
+            bad[name] = fault
+    progress.finish()
+    return bad
+
+
+class _Walker:
+    """Visits what versions are made of, each object once, and collects faults by version."""
+
+    def __init__(self, repo: Repository, bad: dict[ObjectId, str]) -> None:
+        self._repo = repo
+        self._bad = bad
+        self.seen: dict[ObjectId, tuple[str, ...]] = {}
+        self.faults: list[tuple[str, str]] = []
+
+    def check_refs(self) -> list[Problem]:
+        """Walk all versions; return the faults of refs themselves."""
+        repo = self._repo
+        problems: list[Problem] = []
+        starts: dict[ObjectId, str] = {}
+        for item in repo.storage.list(keys.REFS):
+            name = keys.ref_of(item.key)
+            try:
+                target = repo.refs.get(name)
+                if target is not None:
+                    starts[peel(repo, target)] = short(name)
+            except MvcError as error:
+                problems.append(Problem(error.message, name))
+        try:
+            head = repo.refs.head()
+            if head.commit is not None:
+                starts.setdefault(peel(repo, head.commit), "HEAD")
+        except MvcError as error:
+            problems.append(Problem(error.message, "HEAD"))
+        for target in repo.refs.logged():
+            if repo.store.index.kind(target) == "commit":
+                starts.setdefault(target, f"the reflog at {target.hex()[:12]}")
+        for start, name in starts.items():
+            self._check_history(start, name)
+        return problems
+
+    def _check_history(self, start: ObjectId, name: str) -> None:
+        try:
+            for version in walk(self._repo, [start]):
+                if version.id in self.seen:
+                    continue
+                self.seen[version.id] = ()
+                label = f"{version.id.hex()[:12]} ({name})"
+                for fault in self._tree(version.commit.tree):
+                    self.faults.append((fault, label))
+        except MvcError as error:
+            self.faults.append((error.message, name))
+
+    def _tree(self, root: ObjectId) -> tuple[str, ...]:
+        return self._once(root, partial(self._files, root))
+
+    def _files(self, root: ObjectId) -> Iterator[str]:
+        for path, entry in trees.files(self._repo.store, root).items():
+            for fault in self._once(entry.id, partial(self._file, entry)):
+                yield f"{path}: {fault}"
+
+    def _file(self, entry: Entry) -> Iterator[str]:
+        store = self._repo.store
+        if entry.kind == "blob":
+            yield from self._content(read_blob(store, entry.id).content)
+            return
+        checkpoint = read_checkpoint(store, entry.id)
+        for extent in read_layout(store, checkpoint.layout).extents:
+            if isinstance(extent, Literal):
+                yield from self._content(extent.content)
+        for name, leaf in trees.tensors(store, checkpoint.tensors).items():
+            for fault in self._once(leaf.id, partial(self._tensor, leaf.id)):
+                yield f"{name}: {fault}"
+
+    def _tensor(self, name: ObjectId) -> Iterator[str]:
+        yield from self._content(read_tensor(self._repo.store, name).content)
+
+    def _content(self, content: Content) -> Iterator[str]:
+        for name in content.chunks:
+            self.seen.setdefault(name, ())
+            if name in self._bad:
+                yield self._bad[name]
+            elif not self._repo.store.contains(name):
+                yield f"chunk {name.hex()[:12]} is missing"
+
+    def _once(self, name: ObjectId, visit: Callable[[], Iterator[str]]) -> tuple[str, ...]:
+        if name not in self.seen:
+            faults: list[str] = []
+            try:
+                faults.extend(visit())
+            except MvcError as error:
+                faults.append(error.message)
+            self.seen[name] = tuple(faults)
+        return self.seen[name]

@@ -1,0 +1,44 @@
+"""Move the current branch to another version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.ops.checkout import move
+from mvc.repo import revisions
+from mvc.repo.repository import Repository
+from mvc.repo.worktree import locked_worktree
+
+
+@dataclass(frozen=True, slots=True)
+class ResetResult:
+    """Where the branch (None: detached HEAD) is now."""
+
+    branch: str | None
+    commit: ObjectId
+
+
+def reset(
+    repo: Repository, revision: str, *, hard: bool = False, progress: Progress = SILENT
+) -> ResetResult:
+    """Point the current branch at a version. Files stay unless `hard`, which drops changes.
+
+    Where the branch was stays in the reflog.
+    """
+    target = revisions.resolve(repo, revision)
+    before = repo.head_commit()
+    if repo.worktree is None:
+        repo.advance(before, target, f"reset: moving to {revision}")
+    else:
+        with locked_worktree(repo) as tree:
+            before = repo.head_commit()
+            if hard:
+                move(repo, tree, target, force=True, progress=progress)
+            else:
+                for path in tree.files_of(target):
+                    tree.state.files.setdefault(path, None)
+                tree.state.save()
+            repo.advance(before, target, f"reset: moving to {revision}")
+    return ResetResult(repo.refs.head().branch, target)

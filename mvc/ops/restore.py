@@ -1,0 +1,54 @@
+"""Bring files back as a version has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mvc.base.errors import NotFoundError
+from mvc.base.progress import SILENT, Progress
+from mvc.objects.tree import Entry
+from mvc.repo import revisions
+from mvc.repo.repository import Repository
+from mvc.repo.worktree import locked_worktree
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """The files that were written; those that were right already are not among them."""
+
+    restored: tuple[str, ...]
+
+
+def restore(
+    repo: Repository,
+    paths: list[Path],
+    *,
+    source: str | None = None,
+    progress: Progress = SILENT,
+) -> RestoreResult:
+    """Write files, or all files below directories, as in `source` (default HEAD).
+
+    Local changes to them are dropped; other files stay as they are.
+    """
+    with locked_worktree(repo) as tree:
+        revision = source or "HEAD"
+        files = tree.files_of(revisions.resolve(repo, revision))
+        wanted: dict[str, Entry] = {}
+        for path in paths:
+            name = tree.relative(path)
+            inside = {
+                item: entry
+                for item, entry in files.items()
+                if name in ("", item) or item.startswith(name + "/")
+            }
+            if not inside:
+                raise NotFoundError(
+                    f"{revision} has no file {name}", hint=f"`mvc ls-tree -r {revision}` lists them"
+                )
+            wanted |= inside
+        stale = {name: entry for name, entry in wanted.items() if not tree.has(name, entry)}
+        for name in wanted:
+            tree.state.files.setdefault(name, None)
+        tree.write(stale, progress)
+        return RestoreResult(tuple(sorted(stale)))
