@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mvc.base.parallel import ordered_map
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    gate = threading.Event()
+
+    def slow_first(item: int) -> int:
+        if item == 0:
+            gate.wait(5)
+        else:
+            gate.set()
+        return item * 2
+
+    assert list(ordered_map(slow_first, range(20))) == [item * 2 for item in range(20)]
+
+
+def test_nothing_comes_of_nothing() -> None:
+    assert list(ordered_map(str, [])) == []
+
+
+def test_no_more_items_are_drawn_than_asked_for() -> None:
+    drawn: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            drawn.append(item)
+            yield item
+
+    results = ordered_map(lambda item: item, items(), ahead=3)
+    for taken in range(1, 50):
+        next(results)
+        assert len(drawn) <= taken + 3
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_items_are_drawn_in_the_calling_thread() -> None:
+    here = threading.get_ident()
+    seen: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(8):
+            seen.append(threading.get_ident())
+            yield item
+
+    threads = set(ordered_map(lambda _: threading.get_ident(), items()))
+    assert set(seen) == {here}
+    assert here not in threads
+
+
+def test_an_error_of_the_function_reaches_the_caller() -> None:
+    def fail(item: int) -> int:
+        if item == 5:
+            raise ValueError("five")
+        return item
+
+    got = []
+    with pytest.raises(ValueError, match="five"):
+        for result in ordered_map(fail, range(10_000)):
+            got.append(result)  # noqa: PERF402
+    assert got == [0, 1, 2, 3, 4]
+
+
+def test_after_an_error_nothing_is_left_running() -> None:
+    running = 0
+    guard = threading.Lock()
+    release = threading.Event()
+
+    def work(item: int) -> int:
+        nonlocal running
+        if item == 0:
+            raise ValueError
+        with guard:
+            running += 1
+        release.wait(0.05)
+        with guard:
+            running -= 1
+        return item
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        list(ordered_map(work, range(50), ahead=20))
+    assert running == 0
+
+
+def test_an_error_of_the_items_reaches_the_caller_after_work_has_ended() -> None:
+    done: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise KeyError("no more")
+
+    def work(item: int) -> int:
+        done.append(item)
+        return item
+
+    with pytest.raises(KeyError):
+        list(ordered_map(work, items(), ahead=10))
+    before = list(done)
+    assert list(ordered_map(str, [1, 2, 3])) == ["1", "2", "3"]
+    assert done == before
+
+
+def test_a_consumer_may_stop_early() -> None:
+    results = ordered_map(lambda item: item, iter(range(10**9)))
+    assert next(results) == 0
+    results.close()  # type: ignore[attr-defined]
