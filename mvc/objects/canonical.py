@@ -13,6 +13,7 @@ import msgpack
 from mvc.base.errors import FormatError, LimitError
 
 MAX_OBJECT = 64 << 20
+MAX_ITEMS = 2_000_002
 
 Value: TypeAlias = Any
 
@@ -20,9 +21,12 @@ Value: TypeAlias = Any
 def encode(value: Value) -> bytes:
     """Return the canonical bytes of maps, lists, text, bytes, integers, floats, booleans, None.
 
-    Maps may hold maps; lists hold no maps.
+    Maps may hold maps; lists hold no maps. Raises FormatError where a value has no such bytes.
     """
-    data = bytes(msgpack.packb(_ordered(value), use_bin_type=True))
+    try:
+        data = bytes(msgpack.packb(_ordered(value), use_bin_type=True))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FormatError(f"a value cannot be stored: {str(error)[:120]}") from error
     if len(data) > MAX_OBJECT:
         raise LimitError(f"an object of {len(data)} bytes is above the limit of {MAX_OBJECT}")
     return data
@@ -33,7 +37,16 @@ def decode(data: bytes) -> Value:
     if len(data) > MAX_OBJECT:
         raise LimitError(f"an object of {len(data)} bytes is above the limit of {MAX_OBJECT}")
     try:
-        value = msgpack.unpackb(data, raw=False, object_pairs_hook=_strict_map)
+        value = msgpack.unpackb(
+            data,
+            raw=False,
+            object_pairs_hook=_strict_map,
+            ext_hook=_no_extension,
+            # Type -1 does not pass the hook; it becomes a float, which encodes otherwise.
+            timestamp=1,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+        )
         again = msgpack.packb(value, use_bin_type=True)
     except FormatError:
         raise
@@ -57,6 +70,10 @@ def _strict_map(pairs: list[tuple[Value, Value]]) -> dict[str, Value]:
     return dict(pairs)
 
 
+def _no_extension(code: int, data: bytes) -> Value:
+    raise FormatError("not canonical msgpack: there are no extensions")
+
+
 def fields(value: Value, names: tuple[str, ...]) -> list[Any]:
     """Return the values of a map that has exactly the keys `names`, in that order."""
     if type(value) is not dict or set(value) != set(names):
@@ -68,7 +85,11 @@ def text(value: Value, limit: int) -> str:
     """Return `value` if it is text of at most `limit` UTF-8 bytes."""
     if type(value) is not str:
         raise FormatError("text expected")
-    if len(value.encode("utf-8", "surrogatepass")) > limit:
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise FormatError(f"not valid Unicode: {value[:40]!a}") from None
+    if size > limit:
         raise LimitError(f"a text is longer than {limit} bytes")
     return value
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from mvc.base.errors import FormatError
+from mvc.base.errors import FormatError, LimitError
 from mvc.base.ids import ObjectId, check_id
 from mvc.objects import canonical
 from mvc.objects.canonical import array, fields, natural, text
@@ -17,6 +18,8 @@ MAX_KEY = 256
 MAX_VALUE = 65536
 MAX_PAIRS = 10_000
 MAX_AUTHOR = 1024
+
+_METRIC = re.compile(r"([^@\[\]=\s]+)(?:@([^@\[\]\s]+))?(?:\[([^\[\]\s]+)\])?")
 
 Scalar = str | int | float | bool
 
@@ -31,8 +34,19 @@ class Metric:
     split: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or not math.isfinite(self.value):
+        for part in (self.name, self.dataset, self.split):
+            text(part, MAX_KEY)
+        if not self.name or not _finite(self.value):
             raise FormatError("a metric has a name and a finite value")
+
+    @classmethod
+    def of(cls, key: str, value: float) -> Self:
+        """Return the metric written `name@dataset[split]`, or raise FormatError."""
+        match = _METRIC.fullmatch(key)
+        if match is None:
+            raise FormatError(f"not a metric: {key[:80]!r} (write name, name@dataset[split])")
+        name, dataset, split = (part or "" for part in match.groups())
+        return cls(name, float(value), dataset, split)
 
     @property
     def key(self) -> str:
@@ -64,10 +78,21 @@ class Commit:
     def __post_init__(self) -> None:
         if len(set(self.parents)) != len(self.parents) or len(self.parents) > MAX_PARENTS:
             raise FormatError("a commit's parents are distinct and at most 64")
+        for name in (self.tree, *self.parents):
+            check_id(name)
+        for hint in (self.recipe, self.base):
+            if hint is not None:
+                check_id(hint)
+        if len(self.metrics) > MAX_PAIRS:
+            raise LimitError(f"a commit of more than {MAX_PAIRS} metrics")
         keys = [(item.name, item.dataset, item.split) for item in self.metrics]
         if keys != sorted(set(keys)):
             raise FormatError("a commit's metrics are in order, each once")
         check_line(self.author, "author")
+        natural(self.time)
+        text(self.message, MAX_MESSAGE)
+        _pairs(self.params, (str, int, float, bool))
+        _pairs(self.labels, (str,))
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -97,24 +122,32 @@ class Commit:
             canonical.decode(data), (*names, "recipe", "base")
         )
         return cls(
-            check_id(tree),
+            tree,
             tuple(check_id(item) for item in array(parents, MAX_PARENTS)),
-            text(author, MAX_AUTHOR),
-            natural(time),
-            text(message, MAX_MESSAGE),
-            _pairs(params, (str, int, float, bool)),
+            author,
+            time,
+            message,
+            params,
             tuple(_metric(item) for item in array(metrics, MAX_PAIRS)),
-            _pairs(labels, (str,)),
-            None if recipe is None else check_id(recipe),
-            None if base is None else check_id(base),
+            labels,
+            recipe,
+            base,
         )
 
 
 def check_line(value: str, what: str) -> str:
     """Return `value` if it is one printable line, or raise FormatError."""
+    text(value, MAX_AUTHOR)
     if not value.strip() or any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise FormatError(f"the {what} is one line of text without control characters")
-    return text(value, MAX_AUTHOR)
+    return value
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _pairs(value: Any, types: tuple[type, ...]) -> dict[str, Any]:
@@ -126,6 +159,8 @@ def _pairs(value: Any, types: tuple[type, ...]) -> dict[str, Any]:
             raise FormatError(f"{key[:40]!r} has a value of the wrong type")
         if isinstance(item, str):
             text(item, MAX_VALUE)
+        if isinstance(item, int) and not -(2**63) <= item < 2**64:
+            raise FormatError(f"{key[:40]!r} is a number that does not fit into 64 bits")
     return value
 
 
@@ -133,8 +168,8 @@ def _metric(value: object) -> Metric:
     items = array(value, 4)
     if len(items) != 4 or type(items[3]) is not float:
         raise FormatError("a metric has four parts")
-    name, dataset, split = (text(item, MAX_KEY) for item in items[:3])
-    return Metric(name, items[3], dataset, split)
+    name, dataset, split, number = items
+    return Metric(name, number, dataset, split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +184,11 @@ class Tag:
     message: str
 
     def __post_init__(self) -> None:
+        check_id(self.target)
+        text(self.name, MAX_KEY)
         check_line(self.author, "author")
+        natural(self.time)
+        text(self.message, MAX_MESSAGE)
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -169,10 +208,4 @@ class Tag:
         target, name, author, time, message = fields(
             canonical.decode(data), ("target", "name", "author", "time", "message")
         )
-        return cls(
-            check_id(target),
-            text(name, MAX_KEY),
-            text(author, MAX_AUTHOR),
-            natural(time),
-            text(message, MAX_MESSAGE),
-        )
+        return cls(target, name, author, time, message)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from mvc.base.dtypes import KNOWN, WORD_SIZES
-from mvc.base.errors import FormatError
+from mvc.base.errors import FormatError, LimitError
 from mvc.base.ids import ObjectId, check_id, object_id
 from mvc.objects import canonical
 from mvc.objects.canonical import array, natural, raw, text
@@ -19,6 +19,7 @@ CHUNK_WORDS = 1 << 20
 INLINE_BYTES = 1024
 MAX_CHUNKS = 1 << 20
 MAX_RANK = 64
+MAX_DIM = 2**62
 MAX_NAME = 4096
 MAX_LABEL = 64
 MAX_EXTENTS = 2_000_002
@@ -47,12 +48,14 @@ class Content:
     chunks: tuple[ObjectId, ...]
 
     def __post_init__(self) -> None:
-        if self.word not in WORD_SIZES or self.size < 0 or self.size % self.word:
+        if self.word not in WORD_SIZES or natural(self.size) % self.word:
             raise FormatError("content does not consist of whole words")
         if len(self.chunks) != chunk_count(self.size, self.word):
             raise FormatError("content has the wrong number of chunks")
         if len(self.inline) != (0 if self.chunks else self.size):
             raise FormatError("content has the wrong inline bytes")
+        if len(self.chunks) > MAX_CHUNKS:
+            raise LimitError(f"content of more than {MAX_CHUNKS} chunks")
 
     def chunk_bytes(self, index: int) -> int:
         """Return the size in bytes of the chunk at `index`."""
@@ -88,8 +91,10 @@ class Tensor:
     content: Content
 
     def __post_init__(self) -> None:
-        if not self.dtype or len(self.shape) > MAX_RANK:
+        if not text(self.dtype, MAX_LABEL) or len(self.shape) > MAX_RANK:
             raise FormatError("a tensor has a dtype and at most 64 dimensions")
+        for dim in self.shape:
+            natural(dim, MAX_DIM)
         known = KNOWN.get(self.dtype)
         if known is None:
             return
@@ -109,8 +114,7 @@ class Tensor:
         items = array(canonical.decode(data), 3)
         if len(items) != 3:
             raise FormatError("a tensor has three parts")
-        shape = tuple(natural(dim, 2**62) for dim in array(items[1], MAX_RANK))
-        return cls(text(items[0], MAX_LABEL), shape, Content.unpack(items[2]))
+        return cls(items[0], tuple(array(items[1], MAX_RANK)), Content.unpack(items[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,9 @@ class Blob:
     content: Content
 
     def __post_init__(self) -> None:
-        if self.content.word != 1 or len(self.sha256) != 32:
-            raise FormatError("a blob has one-byte words and a SHA-256")
+        raw(self.sha256, 32)
+        if self.content.word != 1:
+            raise FormatError("a blob has one-byte words")
 
     @property
     def size(self) -> int:
@@ -140,7 +145,7 @@ class Blob:
         items = array(canonical.decode(data), 2)
         if len(items) != 2:
             raise FormatError("a blob has two parts")
-        return cls(raw(items[0], 32), Content.unpack(items[1]))
+        return cls(items[0], Content.unpack(items[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,10 @@ class Literal:
     """A part of a file kept as it is."""
 
     content: Content
+
+    def __post_init__(self) -> None:
+        if self.content.word != 1:
+            raise FormatError("literal bytes have one-byte words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,9 @@ class Placed:
     big_endian: bool = False
     transposed: bool = False
 
+    def __post_init__(self) -> None:
+        text(self.name, MAX_NAME)
+
 
 @dataclass(frozen=True, slots=True)
 class ViewOf:
@@ -172,6 +184,14 @@ class ViewOf:
     shape: tuple[int, ...]
     offset: int
     strides: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        text(self.name, MAX_NAME)
+        natural(self.offset)
+        if len(self.shape) != len(self.strides) or len(self.shape) > MAX_RANK:
+            raise FormatError("a view has as many strides as dimensions")
+        for number in (*self.shape, *self.strides):
+            natural(number, MAX_DIM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +204,10 @@ class Layout:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if max(len(self.extents), len(self.views)) > MAX_EXTENTS or len(self.notes) > MAX_NOTES:
+            raise LimitError(f"a layout of more than {MAX_EXTENTS} parts or {MAX_NOTES} notes")
+        for note in self.notes:
+            text(note, MAX_NAME)
         placed = [extent.name for extent in self.extents if isinstance(extent, Placed)]
         everything = placed + [view.name for view in self.views]
         if len(set(everything)) != len(everything):
@@ -214,20 +238,17 @@ class Layout:
         return cls(
             tuple(_extent(item) for item in array(items[0], MAX_EXTENTS)),
             tuple(_view(item) for item in array(items[1], MAX_EXTENTS)),
-            tuple(text(item, MAX_NAME) for item in array(items[2], MAX_NOTES)),
+            tuple(array(items[2], MAX_NOTES)),
         )
 
 
 def _extent(value: object) -> Literal | Placed:
     items = array(value, 3)
     if len(items) == 2 and items[0] == 0 and type(items[0]) is int:
-        content = Content.unpack(items[1])
-        if content.word != 1:
-            raise FormatError("literal bytes have one-byte words")
-        return Literal(content)
+        return Literal(Content.unpack(items[1]))
     if len(items) == 3 and items[0] == 1 and type(items[0]) is int:
         flags = natural(items[2], 3)
-        return Placed(text(items[1], MAX_NAME), bool(flags & 1), bool(flags & 2))
+        return Placed(items[1], bool(flags & 1), bool(flags & 2))
     raise FormatError("an extent is neither literal nor a tensor")
 
 
@@ -235,13 +256,8 @@ def _view(value: object) -> ViewOf:
     items = array(value, 5)
     if len(items) != 5:
         raise FormatError("a view has five parts")
-    shape = tuple(natural(dim, 2**62) for dim in array(items[2], MAX_RANK))
-    strides = tuple(natural(step, 2**62) for step in array(items[4], MAX_RANK))
-    if len(shape) != len(strides):
-        raise FormatError("a view has as many strides as dimensions")
-    return ViewOf(
-        text(items[0], MAX_NAME), text(items[1], MAX_NAME), shape, natural(items[3]), strides
-    )
+    shape, strides = tuple(array(items[2], MAX_RANK)), tuple(array(items[4], MAX_RANK))
+    return ViewOf(items[0], text(items[1], MAX_NAME), shape, items[3], strides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +273,12 @@ class Checkpoint:
     tensors: ObjectId
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tensor_bytes <= self.size or len(self.sha256) != 32:
+        text(self.format, MAX_LABEL)
+        raw(self.sha256, 32)
+        if natural(self.tensor_bytes) > natural(self.size):
             raise FormatError("a checkpoint's sizes contradict each other")
+        check_id(self.layout)
+        check_id(self.tensors)
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -272,11 +292,4 @@ class Checkpoint:
         items = array(canonical.decode(data), 6)
         if len(items) != 6:
             raise FormatError("a checkpoint has six parts")
-        return cls(
-            text(items[0], MAX_LABEL),
-            natural(items[1]),
-            raw(items[2], 32),
-            natural(items[3]),
-            check_id(items[4]),
-            check_id(items[5]),
-        )
+        return cls(*items)

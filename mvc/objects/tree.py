@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
-from mvc.base.errors import FormatError
+from mvc.base.errors import FormatError, LimitError
 from mvc.base.ids import ObjectId, check_id
 from mvc.objects import canonical
 from mvc.objects.canonical import array, natural, text
@@ -35,6 +35,11 @@ class Entry:
     id: ObjectId
     size: int
 
+    def __post_init__(self) -> None:
+        text(self.name, MAX_COMPONENT)
+        check_id(self.id)
+        natural(self.size)
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -44,6 +49,8 @@ class Tree:
     entries: tuple[Entry, ...]
 
     def __post_init__(self) -> None:
+        if len(self.entries) > MAX_ENTRIES:
+            raise LimitError(f"a tree of more than {MAX_ENTRIES} entries")
         keys = [entry.name for entry in self.entries]
         if any(one >= two for one, two in pairwise(keys)):
             raise FormatError("a tree's names are out of order")
@@ -76,7 +83,7 @@ def _entry(value: object) -> Entry:
     kind = _KINDS.get(natural(items[1]))
     if kind is None:
         raise FormatError("a tree entry has an unknown kind")
-    return Entry(text(items[0], MAX_COMPONENT), kind, check_id(items[2]), natural(items[3]))
+    return Entry(items[0], kind, items[2], items[3])
 
 
 def tensor_path(name: str) -> tuple[str, ...]:

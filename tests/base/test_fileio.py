@@ -23,7 +23,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def refuse(number: int):  # noqa: ANN201
+def refuse(number: int):
     def call(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -272,13 +272,15 @@ def test_discarding_after_a_failed_close_raises_nothing_of_its_own(
 def test_a_full_disk_is_told_from_a_forbidden_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(StorageError) as full:
+    with monkeypatch.context() as patch:
         patch.setattr(os, "write", refuse(errno.ENOSPC))
-        fileio.write_file(tmp_path / "file", b"x", tmp_path / "tmp")
+        with pytest.raises(StorageError) as full:
+            fileio.write_file(tmp_path / "file", b"x", tmp_path / "tmp")
     assert "free some space" in (full.value.hint or "")
-    with monkeypatch.context() as patch, pytest.raises(NotAllowedError):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse(errno.EROFS))
-        fileio.write_file(tmp_path / "file", b"x", tmp_path / "tmp")
+        with pytest.raises(NotAllowedError):
+            fileio.write_file(tmp_path / "file", b"x", tmp_path / "tmp")
 
 
 def test_a_directory_that_cannot_be_flushed_is_fine_where_that_does_not_exist(
