@@ -1,1 +1,49 @@
-"""mvc versions models the way git versions source (public names only; see docs/api.md)."""
+"""mvc versions models the way git versions source. The public names; see docs/api.md."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mvc._version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from mvc.api import Repository, Version
+    from mvc.base.errors import (
+        FormatError,
+        IntegrityError,
+        LimitError,
+        MissingObjectError,
+        MvcError,
+        NegativeAnswer,
+        NotAllowedError,
+        NotFoundError,
+        RemoteMovedError,
+        StorageError,
+        UsageError,
+    )
+
+__all__ = [
+    "FormatError",
+    "IntegrityError",
+    "LimitError",
+    "MissingObjectError",
+    "MvcError",
+    "NegativeAnswer",
+    "NotAllowedError",
+    "NotFoundError",
+    "RemoteMovedError",
+    "Repository",
+    "StorageError",
+    "UsageError",
+    "Version",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: the command line must start fast."""
+    if name not in __all__:
+        raise AttributeError(f"module 'mvc' has no attribute {name!r}")
+    home = "mvc.api" if name in ("Repository", "Version") else "mvc.base.errors"
+    return getattr(import_module(home), name)

@@ -42,9 +42,11 @@ class BytesSource:
 
     @property
     def size(self) -> int:
+        """See Source."""
         return len(self._data)
 
     def read_at(self, offset: int, length: int) -> bytes:
+        """See Source."""
         check_range(offset, length, self.size)
         return bytes(self._data[offset : offset + length])
 
@@ -58,9 +60,11 @@ class SubSource:
 
     @property
     def size(self) -> int:
+        """See Source."""
         return self._length
 
     def read_at(self, offset: int, length: int) -> bytes:
+        """See Source."""
         check_range(offset, length, self._length)
         return self._outer.read_at(self._offset + offset, length)
 
@@ -136,7 +140,7 @@ class Format:
 def check_range(offset: int, length: int, size: int) -> None:
     """Raise FormatError unless [offset, offset + length) lies in a file of `size` bytes."""
     if offset < 0 or length < 0 or offset + length > size:
-        raise FormatError(f"bytes {offset} to {offset + length} are outside the file ({size} bytes)")
+        raise FormatError(f"bytes {offset} to {offset + length} are outside its {size} bytes")
 
 
 def check_name(name: str) -> str:
@@ -207,7 +211,7 @@ def _check_extent(extent: Extent, size: int) -> None:
     expected = dtypes.nbytes(extent.dtype, extent.shape)
     if expected is not None and expected != extent.length:
         raise FormatError(
-            f"tensor {extent.name[:80]!r} has {extent.length} bytes where its shape needs {expected}"
+            f"tensor {extent.name[:80]!r} has {extent.length} bytes, its shape {expected}"
         )
 
 

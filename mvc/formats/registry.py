@@ -61,7 +61,7 @@ def locate(source: Source) -> Outcome:
         except ImportError:
             return Outcome(
                 None,
-                f"reading tensors of {entry.name} needs an extra: pip install 'mvc[{entry.requires}]';"
-                " kept whole as bytes meanwhile",
+                f"kept whole as bytes: the tensors of {entry.name} need an extra, "
+                f"pip install 'mvc[{entry.requires}]'",
             )
     return Outcome(None)

@@ -23,7 +23,7 @@ from mvc.formats.base import (
 
 MAX_LABEL = 64
 
-_LABELS = {
+LABELS = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -79,7 +79,7 @@ def locate(source: Source) -> Located:
     unknown: set[str] = set()
     for name, entry in header.items():
         begin, end, label, shape = _parse_entry(name, entry, available)
-        if label not in _LABELS:
+        if label not in LABELS:
             unknown.add(label)
         found.append((begin, end, name, label, shape))
     found.sort(key=lambda item: item[:2])
@@ -142,7 +142,7 @@ def _parse_entry(name: str, entry: object, available: int) -> tuple[int, int, st
     begin, end = offsets
     check_range(begin, end - begin, available)
     shape = check_shape(tuple(dims))
-    known = _LABELS.get(label)
+    known = LABELS.get(label)
     expected = None if known is None else dtypes.nbytes(known, shape)
     if expected is not None and expected != end - begin:
         raise FormatError(f"the shape of tensor {name[:80]!r} does not agree with its offsets")
@@ -168,7 +168,7 @@ def _tile(
 
 
 def _own_label(label: str) -> str:
-    known = _LABELS.get(label)
+    known = LABELS.get(label)
     if known is not None:
         return known
     lowered = label.lower()

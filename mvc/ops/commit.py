@@ -101,7 +101,7 @@ def record(
     new = tx.put(
         Commit(
             trees.write_files(tx.put, files),
-            (parent,) if parent else (),
+            (parent,) if parent is not None else (),
             repo.author(),
             repo.environment.clock(),
             request.message,

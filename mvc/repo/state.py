@@ -44,13 +44,27 @@ class Known:
         return self.seen_ns - self.stat.mtime_ns <= (COARSE_NS if coarse else TICK_NS)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A file committed from memory: HEAD has its content, the working copy was left as it is.
+
+    While the file on disk keeps the stat it had then (None: there was none), it counts as
+    unchanged. Its content is not HEAD's, so it is written whenever files are written.
+    """
+
+    stat: FileStat | None
+
+
+Held = Known | Left | None
+
+
 class State:
     """The tracked paths, in `path`; a path maps to None until its content has been read."""
 
     def __init__(self, path: Path, staging: Path) -> None:
         self._path = path
         self._staging = staging
-        self.files: dict[str, Known | None] = _load(path)
+        self.files: dict[str, Held] = _load(path)
         self._saved = dict(self.files)
 
     @property
@@ -69,8 +83,8 @@ class State:
             return
         fileio.clear(self._staging)
         rows = [
-            [name, None if known is None else _packed(known)]
-            for name, known in sorted(self.files.items())
+            [name, None if held is None else _packed(held)]
+            for name, held in sorted(self.files.items())
         ]
         fileio.write_file(self._path, canonical.encode([VERSION, rows]), self._staging)
         self._saved = dict(self.files)
@@ -80,7 +94,11 @@ class State:
 
         Files that changed meanwhile keep their unproven stat and are read again next time.
         """
-        fresh = {path: known for path in paths if (known := self.files.get(path)) and known.racy()}
+        fresh = {
+            path: known
+            for path in paths
+            if isinstance(known := self.files.get(path), Known) and known.racy()
+        }
         if not fresh:
             return
         newest = max(known.stat.mtime_ns for known in fresh.values())
@@ -93,17 +111,15 @@ class State:
                 self.files[path] = replace(known, seen_ns=now)
 
 
-def _packed(known: Known) -> list[object]:
-    stat = known.stat
-    return [
-        known.id,
-        known.sha256,
-        [stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode],
-        known.seen_ns,
-    ]
+def _packed(held: Known | Left) -> list[object]:
+    stat = held.stat
+    numbers = [] if stat is None else [stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode]
+    if isinstance(held, Left):
+        return [numbers]
+    return [held.id, held.sha256, numbers, held.seen_ns]
 
 
-def _load(path: Path) -> dict[str, Known | None]:
+def _load(path: Path) -> dict[str, Held]:
     try:
         data = fileio.read_bytes(path, canonical.MAX_OBJECT)
     except NotFoundError:
@@ -118,8 +134,11 @@ def _load(path: Path) -> dict[str, Known | None]:
         return {}
 
 
-def _unpacked(value: object) -> Known:
-    held, sha256, stat, seen = array(value, 4)
+def _unpacked(value: object) -> Known | Left:
+    items = array(value, 4)
+    if len(items) == 1:
+        return Left(FileStat(*array(items[0], 4)) if items[0] else None)
+    held, sha256, stat, seen = items
     numbers = [number for number in array(stat, 4) if type(number) is int]
     return Known(
         None if held is None else check_id(held),

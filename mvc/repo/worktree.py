@@ -21,7 +21,7 @@ from mvc.repo import trees
 from mvc.repo.ignore import ALWAYS, Ignore
 from mvc.repo.names import name_problem
 from mvc.repo.repository import Repository
-from mvc.repo.state import Known, State
+from mvc.repo.state import Known, Left, State
 
 READ_BYTES = 4 << 20
 
@@ -77,8 +77,10 @@ class Worktree:
     ) -> Changes:
         tracked = self.state.files
         added, modified, deleted = [], [], [path for path in head if path not in tracked]
-        for path in tracked:
+        for path, held in tracked.items():
             stat = fileio.stat_file(self.root / path)
+            if isinstance(held, Left) and held.stat == stat and path in head:
+                continue
             if stat is None:
                 if path in head:
                     deleted.append(path)
@@ -96,7 +98,7 @@ class Worktree:
         from mvc.repo.restore import file_sha256
 
         known = self.state.files.get(path)
-        if known is not None and known.proves(stat):
+        if isinstance(known, Known) and known.proves(stat):
             return self._proven(path, stat, entry) or known.sha256 == file_sha256(
                 self.repo.store, entry
             )
@@ -119,7 +121,7 @@ class Worktree:
 
     def _proven(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
         known = self.state.files.get(path)
-        return known is not None and known.id == entry.id and known.proves(stat)
+        return isinstance(known, Known) and known.id == entry.id and known.proves(stat)
 
     def untracked(self) -> tuple[str, ...]:
         """Return the files that are neither tracked nor ignored."""
@@ -137,7 +139,8 @@ class Worktree:
         lost = []
         for path in [*changed, *gone]:
             stat = fileio.stat_file(self.root / path)
-            if stat is None:
+            held = self.state.files.get(path)
+            if stat is None or (isinstance(held, Left) and held.stat == stat):
                 continue
             versions = [files[path] for files in (head, target) if path in files]
             if not any(self.same(path, stat, entry) for entry in versions):
@@ -162,7 +165,9 @@ class Worktree:
             untouched = path in head and head[path].id == entry.id
             if stat is not None and (self.same(path, stat, entry) or (untouched and not force)):
                 continue
-            if stat is None and untouched and path not in self.state.files and not force:
+            held = self.state.files.get(path)
+            kept = path not in self.state.files or isinstance(held, Left)
+            if stat is None and untouched and kept and not force:
                 continue
             wanted.append(path)
         for path in head:

@@ -1,0 +1,149 @@
+"""The Python interface: save models from memory and load them back (docs/api.md).
+
+repo = mvc.Repository.open(".")
+version = repo.commit({"w": array}, "epoch 3", metrics={"accuracy@imagenet": 0.91})
+arrays = repo.load(version)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mvc.base.errors import NotFoundError, UsageError
+from mvc.objects.history import Metric, Scalar
+from mvc.repo import revisions, trees
+from mvc.repo.history import walk
+from mvc.repo.repository import Environment
+from mvc.repo.repository import Repository as _Repository
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mvc.repo.arrays import TensorFile
+
+DEFAULT_PATH = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One entry of a repository's history."""
+
+    id: str
+    parents: tuple[str, ...]
+    author: str
+    time: datetime
+    message: str
+    params: dict[str, Scalar]
+    metrics: dict[str, float]
+    labels: dict[str, str]
+
+
+class Repository:
+    """A repository for use from Python. Not safe for use by several threads at once."""
+
+    def __init__(self, inner: _Repository) -> None:
+        self._inner = inner
+
+    @classmethod
+    def open(cls, path: str | Path = ".", *, author: str | None = None) -> Self:
+        """Open the repository that `path` is in, or raise mvc.NotFoundError."""
+        return cls(_Repository.discover(Path(path).absolute(), Environment(author=author)))
+
+    @classmethod
+    def init(cls, path: str | Path = ".", *, bare: bool = False, author: str | None = None) -> Self:
+        """Make a repository in `path`, or open the one that is there."""
+        environment = Environment(author=author)
+        return cls(_Repository.init(Path(path).absolute(), bare=bare, environment=environment))
+
+    @property
+    def path(self) -> Path:
+        """The folder that holds the repository's data."""
+        return self._inner.folder
+
+    def commit(
+        self,
+        tensors: Mapping[str, Any] | TensorFile,
+        message: str,
+        *,
+        path: str = DEFAULT_PATH,
+        params: Mapping[str, Scalar] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> str:
+        """Record named arrays as the file `path` of a new version and return its id.
+
+        The arrays become a safetensors file inside the version; the other files stay as in HEAD,
+        and no file of the working copy is read or written. Takes NumPy arrays (with ml_dtypes),
+        torch tensors, or an open safetensors file.
+
+        Raises mvc.UsageError if nobody is named as author, and mvc.RemoteMovedError if another
+        process committed meanwhile; nothing is recorded then.
+        """
+        from mvc.ops.commit import CommitRequest
+        from mvc.ops.commit_arrays import commit_arrays
+
+        request = CommitRequest(
+            message,
+            dict(params or {}),
+            tuple(Metric.of(key, value) for key, value in (metrics or {}).items()),
+            dict(labels or {}),
+        )
+        return commit_arrays(self._inner, tensors, path, request).hex()
+
+    def load(self, revision: str = "HEAD", path: str | None = None) -> dict[str, NDArray[Any]]:
+        """Return the tensors of a model file of a version by name, verified bit for bit.
+
+        `path` may be left out where the version has one file with tensors. Raises
+        mvc.NotFoundError or mvc.IntegrityError.
+        """
+        from mvc.repo.arrays import load_checkpoint
+
+        found = revisions.find(self._inner, f"{revision}:{path or self._only_model(revision)}")
+        if found.entry.kind != "checkpoint":
+            raise UsageError(f"{found.path} has no tensors that mvc can see")
+        return load_checkpoint(self._inner.store, found.entry.id)
+
+    def files(self, revision: str = "HEAD") -> dict[str, int]:
+        """Return the paths of a version's files with their sizes in bytes."""
+        commit = self._inner.commit(revisions.resolve(self._inner, revision))
+        found = trees.files(self._inner.store, commit.tree)
+        return {path: entry.size for path, entry in found.items()}
+
+    def log(self, revision: str = "HEAD") -> Iterator[Version]:
+        """Yield a version and its ancestors, newest first."""
+        for version in walk(self._inner, [revisions.resolve(self._inner, revision)]):
+            commit = version.commit
+            yield Version(
+                version.id.hex(),
+                tuple(parent.hex() for parent in commit.parents),
+                commit.author,
+                datetime.fromtimestamp(commit.time / 1e6, UTC),
+                commit.message,
+                dict(commit.params),
+                {metric.key: metric.value for metric in commit.metrics},
+                dict(commit.labels),
+            )
+
+    def close(self) -> None:
+        """Release the repository's files."""
+        self._inner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _only_model(self, revision: str) -> str:
+        commit = self._inner.commit(revisions.resolve(self._inner, revision))
+        found = trees.files(self._inner.store, commit.tree)
+        models = [path for path, entry in found.items() if entry.kind == "checkpoint"]
+        if len(models) == 1:
+            return models[0]
+        if not models:
+            raise NotFoundError(f"{revision} has no file with tensors")
+        raise UsageError(f"{revision} has {len(models)} models", hint=f"say which: {models[0]}")
