@@ -1,1 +1,1 @@
-"""One module a verb: a repository in, a result out. Nothing here prints."""
+"""One module a verb: a repository and plain values in, a frozen dataclass out; never prints."""

@@ -1,0 +1,118 @@
+"""One run of the command line: from arguments to an exit code, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from mvc.base.errors import MvcError
+from mvc.cli.escape import escaped
+from mvc.cli.group import mvc
+
+PROGRAM = "mvc"
+USAGE = 2
+INTERNAL = 128
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code. Errors are told on stderr."""
+    _prepare()
+    as_json = "--json" in arguments
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough of it, as in `mvc log | head`.
+        _silence(sys.stdout)
+        return BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        _tell("interrupted", "interrupted; nothing is left half done", None, as_json=as_json)
+        return INTERRUPTED
+    except click.ClickException as error:
+        message, hint = _usage(error)
+        _tell("usage", message, hint, as_json=as_json)
+        return USAGE
+    except MvcError as error:
+        _trace(arguments)
+        _tell(error.code, error.message, error.hint, as_json=as_json)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a program
+        _trace(arguments)
+        message = f"internal error: {type(error).__name__}: {error}"
+        hint = "run it again with `mvc --debug ...` and report what it prints"
+        _tell("internal", message, hint, as_json=as_json)
+        return INTERNAL
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    if "_MVC_COMPLETE" in os.environ:
+        mvc.main(arguments, PROGRAM, standalone_mode=True)
+    try:
+        with mvc.make_context(PROGRAM, list(arguments)) as ctx:
+            mvc.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _prepare() -> None:
+    try:
+        signal.signal(signal.SIGTERM, _terminated)
+    except ValueError:
+        # Not the main thread: whoever runs us there deals with signals.
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _usage(error: click.ClickException) -> tuple[str, str]:
+    text = error.format_message().strip().rstrip(".")
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx else PROGRAM
+    return text[:1].lower() + text[1:], f"`{path} --help` shows how it is used"
+
+
+def _tell(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
+    if as_json:
+        body = {"error": {"code": code, "message": message, "hint": hint}}
+        text = json.dumps(body) + "\n"
+    else:
+        text = f"error: {escaped(message)}\n" + (f"hint: {escaped(hint)}\n" if hint else "")
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _silence(sys.stderr)
+
+
+def _trace(arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        import traceback
+
+        traceback.print_exc()
+
+
+def _silence(stream: object) -> None:
+    """Send what is still buffered nowhere, so that the interpreter's exit does not complain."""
+    fileno = getattr(stream, "fileno", None)
+    if fileno is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, fileno())
+        os.close(nowhere)

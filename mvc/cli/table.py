@@ -1,0 +1,45 @@
+"""Which module holds which command, so that help and start-up load none of them."""
+
+from __future__ import annotations
+
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Working copy": {
+        "init": ("init", "Make a repository."),
+        "add": ("add", "Start tracking files."),
+        "rm": ("rm", "Remove files and stop tracking them."),
+        "mv": ("mv", "Move or rename tracked files."),
+        "status": ("status", "Show what changed since the last commit."),
+        "restore": ("restore", "Bring files back from a version."),
+    },
+    "History": {
+        "commit": ("commit", "Record the tracked files as a new version."),
+        "log": ("log", "Show the history."),
+        "show": ("show", "Show a version, a model file or a directory."),
+        "diff": ("diff", "Compare versions file by file and tensor by tensor."),
+        "identify": ("identify", "Find the versions that hold exactly this file."),
+        "reset": ("reset", "Move the current branch to another version."),
+        "reflog": ("reflog", "Show where a branch or HEAD has been."),
+    },
+    "Branches and tags": {
+        "switch": ("switch", "Go to a branch."),
+        "checkout": ("checkout", "Go to a branch or version, or bring back files."),
+        "branch": ("branch", "List, create, rename or delete branches."),
+        "tag": ("tag", "List, create or delete tags."),
+    },
+    "Repository": {
+        "config": ("config", "Read and write settings."),
+        "export": ("export", "Write the files of a version into a new folder."),
+        "fsck": ("fsck", "Verify everything that is stored."),
+        "completion": ("completion", "Print the completion script of a shell."),
+    },
+    "Plumbing": {
+        "rev-parse": ("rev_parse", "Turn revisions into ids."),
+        "ls-tree": ("ls_tree", "List the files of a version."),
+        "cat-object": ("cat_object", "Print a stored object."),
+    },
+}
+"""Section -> verb -> (module in `mvc.cli.commands`, what it does). Each module has `command`."""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    verb: entry for section in SECTIONS.values() for verb, entry in section.items()
+}
