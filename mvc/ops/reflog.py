@@ -1,0 +1,37 @@
+"""Show where a ref has been."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mvc.base.errors import NotFoundError
+from mvc.repo.refs import BRANCHES, TAGS, Change
+from mvc.repo.repository import Repository
+from mvc.storage import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of a ref; `selector` is a revision that leads there."""
+
+    selector: str
+    change: Change
+
+
+def reflog(repo: Repository, name: str = "HEAD") -> tuple[Step, ...]:
+    """Return the changes of HEAD, a branch or a tag, newest first."""
+    if name in ("HEAD", "@"):
+        candidates = [keys.HEAD]
+    elif name.startswith(keys.REFS):
+        candidates = [name]
+    else:
+        candidates = [BRANCHES + name, TAGS + name]
+    for full in candidates:
+        plausible = ".." not in full and "\0" not in full
+        if plausible and (history := repo.refs.history(full)):
+            return tuple(
+                Step(f"{name}@{{{number}}}", change) for number, change in enumerate(history)
+            )
+    if name in ("HEAD", "@"):
+        return ()
+    raise NotFoundError(f"{name[:80]!r} has no log", hint="`mvc reflog` shows that of HEAD")
