@@ -100,7 +100,7 @@ def _exported(name: str, value: Any) -> Array:
     if label not in KNOWN or array.dtype.hasobject:
         raise FormatError(f"tensor {name[:80]!r} has a type that cannot be stored: {label}")
     plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    return Array(label, tuple(array.shape), memoryview(plain.reshape(-1).view(np.uint8)))
+    return Array(label, tuple(array.shape), plain.reshape(-1).view(np.uint8).data)
 
 
 def _torch(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from mvc.store.chunks import load_bytes
 from mvc.store.object_store import ObjectStore
 
 Result = TypeVar("Result")
+MERGED_BYTES = 1 << 20
 Write = Callable[[bytes | memoryview], None]
 
 
@@ -60,16 +62,16 @@ def write_file(
     if entry.kind == "checkpoint":
         checkpoint = read_checkpoint(store, entry.id)
         expected, size = checkpoint.sha256, checkpoint.size
-        jobs = _checkpoint_jobs(store, checkpoint)
+        pieces = _checkpoint_pieces(store, checkpoint)
     elif entry.kind == "blob":
         blob = read_blob(store, entry.id)
         expected, size = blob.sha256, blob.size
-        jobs = _content_jobs(store, blob.content, swap=False)
+        pieces = _content_pieces(store, blob.content, swap=False)
     else:
         raise IntegrityError(f"a {entry.kind} is not a file")
     sha256 = hashlib.sha256()
     written = 0
-    for data in ordered_map(lambda job: job(), jobs):
+    for data in ordered_map(lambda job: job(), _merged(pieces)):
         write(data)
         sha256.update(data)
         written += len(data)
@@ -84,13 +86,39 @@ def write_file(
 
 def content_bytes(store: ObjectStore, content: Content) -> bytes:
     """Return all bytes of a content, little-endian."""
-    return b"".join(ordered_map(lambda job: job(), _content_jobs(store, content, swap=False)))
+    jobs = _merged(_content_pieces(store, content, swap=False))
+    return b"".join(ordered_map(lambda job: job(), jobs))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes to come: those of a chunk, or inline ones."""
+
+    inline: bytes | memoryview = b""
+    load: Job | None = None
 
 
 Job = Callable[[], bytes | memoryview]
 
 
-def _checkpoint_jobs(store: ObjectStore, checkpoint: Checkpoint) -> Iterator[Job]:
+def _merged(pieces: Iterator[Piece]) -> Iterator[Job]:
+    """Turn pieces into jobs, joining inline bytes: a file may have 100,000 tiny tensors."""
+    waiting: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        if piece.load is None:
+            waiting.append(piece.inline)
+            size += len(piece.inline)
+        if waiting and (piece.load is not None or size >= MERGED_BYTES):
+            yield partial(b"".join, waiting)
+            waiting, size = [], 0
+        if piece.load is not None:
+            yield piece.load
+    if waiting:
+        yield partial(b"".join, waiting)
+
+
+def _checkpoint_pieces(store: ObjectStore, checkpoint: Checkpoint) -> Iterator[Piece]:
     held = tensors(store, checkpoint.tensors)
     for extent in read_layout(store, checkpoint.layout).extents:
         if isinstance(extent, Placed):
@@ -98,21 +126,18 @@ def _checkpoint_jobs(store: ObjectStore, checkpoint: Checkpoint) -> Iterator[Job
             if entry is None:
                 raise IntegrityError("a layout names a tensor that its checkpoint lacks")
             content = read_tensor(store, entry.id).content
-            yield from _content_jobs(store, content, swap=extent.big_endian)
+            yield from _content_pieces(store, content, swap=extent.big_endian)
         else:
-            yield from _content_jobs(store, extent.content, swap=False)
+            yield from _content_pieces(store, extent.content, swap=False)
 
 
-def _content_jobs(store: ObjectStore, content: Content, *, swap: bool) -> Iterator[Job]:
+def _content_pieces(store: ObjectStore, content: Content, *, swap: bool) -> Iterator[Piece]:
     if not content.chunks:
         data = content.inline
-        yield partial(_inline, swapped(data, content.word) if swap and data else data)
+        yield Piece(swapped(data, content.word) if swap and data else data)
     for number, wanted in enumerate(content.chunks):
-        yield partial(_load, store, wanted, content.word, content.chunk_bytes(number), swap=swap)
-
-
-def _inline(data: bytes | memoryview) -> bytes | memoryview:
-    return data
+        size = content.chunk_bytes(number)
+        yield Piece(load=partial(_load, store, wanted, content.word, size, swap=swap))
 
 
 def _load(store: ObjectStore, wanted: ObjectId, word: int, size: int, *, swap: bool) -> memoryview:

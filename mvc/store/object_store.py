@@ -6,21 +6,18 @@ trusted to be the only one: the index is refreshed from the packs before giving 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
 
 from mvc.base.errors import FormatError, IntegrityError, MissingObjectError
 from mvc.base.ids import ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
+from mvc.store.block_cache import BlockCache
 from mvc.store.directory import BlockEntry, ChunkEntry
 from mvc.store.index import Index, Location
 from mvc.store.pack import Written
 from mvc.store.pack_reader import PackReader, read_rows
-
-BLOCK_CACHE = 256
 
 
 class ObjectStore:
@@ -29,10 +26,7 @@ class ObjectStore:
     def __init__(self, storage: Storage, index_path: Path | None) -> None:
         self.storage = storage
         self.index = Index(index_path)
-        self._blocks: OrderedDict[tuple[str, int], list[tuple[ObjectId, str, bytes]]] = (
-            OrderedDict()
-        )
-        self._guard = Lock()
+        self._cache = BlockCache()
         self.damaged: dict[str, str] = {}
 
     def contains(self, wanted: ObjectId) -> bool:
@@ -63,6 +57,9 @@ class ObjectStore:
 
         Raises MissingObjectError or IntegrityError; also when the object is of another kind.
         """
+        cached = self._cache.get(wanted)
+        if cached is not None and cached.kind == kind:
+            return cached.content
         found = self.locate(wanted)
         if found.kind != kind:
             raise IntegrityError(f"object {wanted.hex()[:12]} is a {found.kind}, not a {kind}")
@@ -113,8 +110,7 @@ class ObjectStore:
         """Make the index anew from the packs alone."""
         self.index.reset()
         self.damaged.clear()
-        with self._guard:
-            self._blocks.clear()
+        self._cache.clear()
         self.refresh()
 
     def joined(self, pack: Written) -> None:
@@ -133,29 +129,16 @@ class ObjectStore:
                 self.damaged[name] = error.message
 
     def _content(self, found: Location, wanted: ObjectId) -> bytes | None:
+        reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
         try:
-            items = self._block(found)
+            entry = reader.entry(found.at)
+            if not isinstance(entry, BlockEntry):
+                return None
+            items = reader.items(entry)
         except FormatError as error:
             raise IntegrityError(
                 f"object {wanted.hex()[:12]} cannot be read: {error.message}"
             ) from error
-        if found.place < len(items) and items[found.place][:2] == (wanted, found.kind):
-            return items[found.place][2]
-        return None
-
-    def _block(self, found: Location) -> list[tuple[ObjectId, str, bytes]]:
-        key = (found.pack, found.at)
-        with self._guard:
-            if key in self._blocks:
-                self._blocks.move_to_end(key)
-                return self._blocks[key]
-        reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
-        entry = reader.entry(found.at)
-        if not isinstance(entry, BlockEntry):
-            raise IntegrityError(f"pack {found.pack[:12]} is not as the index says")
-        items = [(item.id, item.kind, item.content) for item in reader.items(entry)]
-        with self._guard:
-            self._blocks[key] = items
-            if len(self._blocks) > BLOCK_CACHE:
-                self._blocks.popitem(last=False)
-        return items
+        self._cache.put(found.pack, found.at, items)
+        item = items[found.place] if found.place < len(items) else None
+        return item.content if item and (item.id, item.kind) == (wanted, found.kind) else None
