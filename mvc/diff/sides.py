@@ -1,0 +1,249 @@
+"""The two sides of a comparison: the files of a version, or those of the working copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from mvc.base import fileio
+from mvc.base.errors import StorageError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.diff.tensors import DiskTensors, StoredTensors, TensorSource
+from mvc.formats import registry
+from mvc.formats.base import Located, checked
+from mvc.objects.tree import Entry, EntryKind
+from mvc.repo.repository import Repository
+from mvc.repo.restore import content_bytes, file_sha256, read_blob, read_checkpoint
+from mvc.repo.state import Known, Left
+from mvc.repo.trees import files
+from mvc.repo.worktree import Worktree, hash_file
+from mvc.store.object_store import ObjectStore
+
+BLOB = "blob"
+FILE_KINDS: dict[str | None, EntryKind] = {"blob": "blob", "checkpoint": "checkpoint"}
+
+
+class File(Protocol):
+    """A file on one side."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        ...
+
+    @property
+    def id(self) -> ObjectId | None:
+        """The id of the stored object, None for content that is not stored as far as known."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """The model format, or "blob"."""
+        ...
+
+    def sha256(self) -> bytes:
+        """Return the SHA-256 of the whole file."""
+        ...
+
+    def tensors(self) -> TensorSource | None:
+        """Return its tensors, None for a file in which mvc sees none."""
+        ...
+
+    def read(self) -> bytes:
+        """Return all bytes of a file that is not a checkpoint."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; raise StorageError if it changed while it was compared."""
+        ...
+
+
+class StoredFile:
+    """A file of a version."""
+
+    def __init__(self, store: ObjectStore, entry: Entry) -> None:
+        self._store = store
+        self._entry = entry
+        self.size = entry.size
+        self.id: ObjectId | None = entry.id
+
+    @property
+    def format(self) -> str:
+        """The model format, or "blob"."""
+        found = self.tensors()
+        return found.format if found else BLOB
+
+    def sha256(self) -> bytes:
+        """Return the recorded SHA-256."""
+        return file_sha256(self._store, self._entry)
+
+    @cached_property
+    def _tensors(self) -> StoredTensors | None:
+        if self._entry.kind != "checkpoint":
+            return None
+        return StoredTensors(self._store, read_checkpoint(self._store, self._entry.id))
+
+    def tensors(self) -> TensorSource | None:
+        """Return the tensors of a checkpoint."""
+        return self._tensors
+
+    def read(self) -> bytes:
+        """Return all bytes of a blob."""
+        return content_bytes(self._store, read_blob(self._store, self._entry.id).content)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class DiskFile:
+    """A file on disk whose content may be stored nowhere.
+
+    `known` proves its SHA-256, if it does; `located` says where its tensors are when another
+    file describes them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stat: fileio.FileStat,
+        *,
+        known: Known | None = None,
+        located: Located | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._path = path
+        self._known = known
+        self._located = located
+        self._progress = progress
+        self._reader: fileio.Reader | None = None
+        self.size = stat.size
+        self.id: ObjectId | None = None
+
+    @property
+    def format(self) -> str:
+        """The model format, or "blob"."""
+        found = self.tensors()
+        return found.format if found else BLOB
+
+    def sha256(self) -> bytes:
+        """Return the SHA-256, reading the file unless its stat proves it."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> bytes:
+        return self._known.sha256 if self._known else hash_file(self._path)[0]
+
+    @cached_property
+    def _tensors(self) -> DiskTensors | None:
+        reader = self._open()
+        if self._located is not None:
+            located: Located | None = checked(self._located, reader.size)
+        else:
+            located = registry.locate(reader).located
+        if located is None or not located.extents:
+            return None
+        return DiskTensors(reader, located, self._progress)
+
+    def tensors(self) -> TensorSource | None:
+        """Return the tensors a format reader finds."""
+        return self._tensors
+
+    def read(self) -> bytes:
+        """Return all bytes."""
+        reader = self._open()
+        return reader.read_at(0, reader.size)
+
+    def close(self) -> None:
+        """Close the file; raise StorageError if it changed since it was opened."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        changed = reader.changed()
+        reader.close()
+        if changed:
+            raise StorageError(
+                f"{self._path} changed while it was compared",
+                hint="run this again when the program that writes it is done",
+            )
+
+    def _open(self) -> fileio.Reader:
+        if self._reader is None:
+            self._reader = fileio.Reader(self._path)
+        return self._reader
+
+
+class Side(Protocol):
+    """One side of a comparison."""
+
+    def files(self) -> Mapping[str, File]:
+        """Return its files by path."""
+        ...
+
+
+class VersionSide:
+    """The files of a commit; of None, the version before the first, it has none."""
+
+    def __init__(self, repo: Repository, commit: ObjectId | None) -> None:
+        self.store = repo.store
+        self.commit = commit
+        self.root = repo.commit(commit).tree if commit else None
+
+    def files(self) -> dict[str, File]:
+        """Return the files by path; this enters every tree."""
+        if self.root is None:
+            return {}
+        found = files(self.store, self.root)
+        return {path: StoredFile(self.store, entry) for path, entry in found.items()}
+
+
+class WorktreeSide:
+    """The tracked files as they are on disk.
+
+    A file whose stat proves that it is a stored object is compared as that object, without
+    reading it; so is a file that was committed from memory and left as it was on disk. `located`
+    is for files whose tensors another file describes, by path.
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        *,
+        located: Mapping[str, Located] | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._tree = Worktree(repo)
+        self._store = repo.store
+        self._located = located or {}
+        self._progress = progress
+
+    def files(self) -> dict[str, File]:
+        """Return the tracked files that exist, by path."""
+        found: dict[str, File] = {}
+        for path, held in sorted(self._tree.state.files.items()):
+            stat = fileio.stat_file(self._tree.root / path)
+            if isinstance(held, Left) and held.stat == stat and path in self._head:
+                found[path] = StoredFile(self._store, self._head[path])
+            elif stat is not None:
+                found[path] = self._file(path, stat, held)
+        return found
+
+    @cached_property
+    def _head(self) -> dict[str, Entry]:
+        return self._tree.head_files()
+
+    def _file(self, path: str, stat: fileio.FileStat, held: Known | Left | None) -> File:
+        known = held if isinstance(held, Known) and held.proves(stat) else None
+        if known is not None and known.id is not None:
+            kind = self._store.kind(known.id)
+            if kind in FILE_KINDS:
+                return StoredFile(self._store, Entry(path, FILE_KINDS[kind], known.id, stat.size))
+        return DiskFile(
+            self._tree.root / path,
+            stat,
+            known=known,
+            located=self._located.get(path),
+            progress=self._progress,
+        )

@@ -1,0 +1,241 @@
+"""Which files differ, and which tensors inside a file: added, removed, reshaped, recast, changed.
+
+Everything is decided by ids; equal subtrees are not entered and nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from mvc.diff.sides import File, Side, StoredFile, VersionSide
+from mvc.diff.tensors import Held, TensorSource, differing
+from mvc.objects.model import ViewOf
+from mvc.repo import trees
+
+Status = Literal["added", "removed", "modified", "renamed"]
+_DIGITS = re.compile(r"([0-9]+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that differs. `old_path` is None for an added one, else where it was."""
+
+    path: str
+    status: Status
+    old: File | None
+    new: File | None
+    old_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A tensor that only one side has."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recoded:
+    """A tensor whose shape or dtype differ between the sides."""
+
+    name: str
+    old_dtype: str
+    new_dtype: str
+    old_shape: tuple[int, ...]
+    new_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A tensor both sides have with one dtype and shape, and other words."""
+
+    name: str
+    old: Held
+    new: Held
+
+
+@dataclass(frozen=True, slots=True)
+class TensorChanges:
+    """How the tensors of two files differ, each list in natural order of the names.
+
+    `recast` have another dtype and the same shape; `reshaped` have another shape.
+    """
+
+    added: tuple[Described, ...]
+    removed: tuple[Described, ...]
+    reshaped: tuple[Recoded, ...]
+    recast: tuple[Recoded, ...]
+    changed: tuple[Pair, ...]
+    unchanged: int
+
+
+def everything(_name: str) -> bool:
+    """Keep every name."""
+    return True
+
+
+def changed_files(
+    old: Side, new: Side, keep: Callable[[str], bool] = everything
+) -> list[FileChange]:
+    """Return the files that differ, among the paths that `keep` wants, in order of their paths."""
+    pairs = [item for item in _file_pairs(old, new) if keep(item[0])]
+    added = {path: two for path, one, two in pairs if one is None and two is not None}
+    removed = {path: one for path, one, two in pairs if two is None and one is not None}
+    moves = _renames(removed, added)
+    gone = set(moves.values())
+    changes = []
+    for path, one, two in pairs:
+        if one is not None and two is not None:
+            changes.append(FileChange(path, "modified", one, two, path))
+        elif path in moves:
+            changes.append(FileChange(path, "renamed", removed[moves[path]], two, moves[path]))
+        elif two is not None:
+            changes.append(FileChange(path, "added", None, two, None))
+        elif path not in gone:
+            changes.append(FileChange(path, "removed", one, None, path))
+    return sorted(changes, key=lambda change: change.path)
+
+
+def _file_pairs(old: Side, new: Side) -> Iterator[tuple[str, File | None, File | None]]:
+    if isinstance(old, VersionSide) and isinstance(new, VersionSide):
+        for path, one, two in trees.changed(old.store, old.root, new.root, separator="/"):
+            yield (
+                path,
+                StoredFile(old.store, one) if one else None,
+                StoredFile(new.store, two) if two else None,
+            )
+        return
+    before, after = old.files(), new.files()
+    for path in sorted(before.keys() | after.keys()):
+        here, there = before.get(path), after.get(path)
+        if here is None or there is None or not equal(here, there):
+            yield path, here, there
+
+
+def equal(one: File, two: File) -> bool:
+    """Tell whether two files have the same bytes, reading them only if ids and sizes allow it."""
+    if one.id is not None and one.id == two.id:
+        return True
+    return one.size == two.size and one.sha256() == two.sha256()
+
+
+def _renames(removed: dict[str, File], added: dict[str, File]) -> dict[str, str]:
+    """Return new path -> old path of files that only moved; each old path is used once."""
+    free: dict[int, list[str]] = {}
+    for path, file in removed.items():
+        free.setdefault(file.size, []).append(path)
+    moves: dict[str, str] = {}
+    for path, file in added.items():
+        candidates = free.get(file.size, [])
+        # Files of no bytes are all alike; calling that a move would say nothing.
+        found = next(
+            (name for name in candidates if file.size and equal(removed[name], file)), None
+        )
+        if found is not None:
+            candidates.remove(found)
+            moves[path] = found
+    return moves
+
+
+def compare_tensors(
+    old: TensorSource, new: TensorSource, keep: Callable[[str], bool] = everything
+) -> TensorChanges:
+    """Compare the tensors of two files by name, among the names that `keep` wants."""
+    sides = [item for item in _resolved(old, new) if keep(item[0])]
+    shared = [(name, one, two) for name, one, two in sides if one and two]
+    added = [_described(name, two) for name, one, two in sides if two and not one]
+    removed = [_described(name, one) for name, one, two in sides if one and not two]
+    recoded, pairs = [], []
+    for name, one, two in shared:
+        before, after = one.tensor, two.tensor
+        if (before.dtype, before.shape) == (after.dtype, after.shape):
+            pairs.append(Pair(name, one, two))
+        else:
+            recoded.append(Recoded(name, before.dtype, after.dtype, before.shape, after.shape))
+    own = {name for name, _, two in sides if two} & set(new.names)
+    views = _view_changes(old, new, keep)
+    return TensorChanges(
+        _ordered([*added, *views[0]]),
+        _ordered([*removed, *views[1]]),
+        _ordered([item for item in recoded if item.old_shape != item.new_shape]),
+        _ordered([item for item in recoded if item.old_shape == item.new_shape]),
+        _ordered(pairs),
+        sum(1 for name in new.names if keep(name)) - len(own),
+    )
+
+
+def _resolved(
+    old: TensorSource, new: TensorSource
+) -> Iterator[tuple[str, Held | None, Held | None]]:
+    """Yield the tensors that differ; a name that is a whole view on the other side is found there.
+
+    Of two names for one tensor, one format keeps the first and another the second.
+    """
+    for name, one, two in differing(old, new):
+        if one is None:
+            one = _viewed(old, name)
+        elif two is None:
+            two = _viewed(new, name)
+        if one and two and one.tensor == two.tensor:
+            continue
+        yield name, one, two
+
+
+def _viewed(source: TensorSource, name: str) -> Held | None:
+    view = source.views.get(name)
+    if view is None:
+        return None
+    held = source.get(view.source)
+    return held if _is_whole(view, held.tensor.shape) else None
+
+
+def _is_whole(view: ViewOf, shape: tuple[int, ...]) -> bool:
+    strides: list[int] = []
+    step = 1
+    for dim in reversed(shape):
+        strides.insert(0, step)
+        step *= dim
+    return view.shape == shape and view.offset == 0 and view.strides == tuple(strides)
+
+
+def _view_changes(
+    old: TensorSource, new: TensorSource, keep: Callable[[str], bool]
+) -> tuple[list[Described], list[Described]]:
+    """Return the views of each side whose names the other side does not have at all."""
+    found: list[list[Described]] = []
+    for source, other in ((new, old), (old, new)):
+        names = {*other.names, *other.views} if source.views else set()
+        found.append(
+            [
+                Described(name, source.get(view.source).tensor.dtype, view.shape, 0)
+                for name, view in source.views.items()
+                if name not in names and keep(name)
+            ]
+        )
+    return found[0], found[1]
+
+
+def _described(name: str, held: Held) -> Described:
+    return Described(name, held.tensor.dtype, held.tensor.shape, held.tensor.content.size)
+
+
+Item = TypeVar("Item", Described, Recoded, Pair)
+
+
+def _ordered(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(sorted(items, key=lambda item: natural_key(item.name)))
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Return a sort key by which layer 2 comes before layer 10."""
+    key = []
+    for place, part in enumerate(_DIGITS.split(name)):
+        number = part.lstrip("0") if place % 2 else part
+        key.append((len(number) if place % 2 else 0, number))
+    return key

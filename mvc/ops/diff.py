@@ -1,0 +1,292 @@
+"""Compare two versions, or a version with the working copy: files, tensors, weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mvc.base import fileio
+from mvc.base.errors import NotFoundError, UsageError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.diff.sides import BLOB, File, Side, VersionSide, WorktreeSide
+from mvc.diff.structure import (
+    Described,
+    FileChange,
+    Pair,
+    Recoded,
+    Status,
+    TensorChanges,
+    changed_files,
+    compare_tensors,
+)
+from mvc.diff.text import MAX_TEXT, as_text, unified
+from mvc.diff.weights import Weights, measure
+from mvc.ops.commit import _external
+from mvc.repo import revisions
+from mvc.repo.repository import Repository
+from mvc.repo.worktree import Worktree
+
+WORKTREE = "worktree"
+
+
+@dataclass(frozen=True, slots=True)
+class DiffRequest:
+    """What to compare: no revision for HEAD and the working copy, one, two, or `A..B`.
+
+    `paths` are `PATH[:TENSOR_GLOB]`; a path is a file, a folder or a pattern.
+    """
+
+    revisions: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    weights: bool = True
+    names_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One side: a revision as it was given and its commit, or the working copy."""
+
+    name: str
+    commit: ObjectId | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedTensor:
+    """A tensor whose words differ. `weights` is None when they were not asked for."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    weights: Weights | None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDiff:
+    """How the tensors of a file differ."""
+
+    added: tuple[Described, ...]
+    removed: tuple[Described, ...]
+    reshaped: tuple[Recoded, ...]
+    recast: tuple[Recoded, ...]
+    changed: tuple[ChangedTensor, ...]
+    unchanged: int
+
+    @property
+    def differs(self) -> bool:
+        """Tell whether any tensor differs."""
+        return bool(self.added or self.removed or self.reshaped or self.recast or self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnd:
+    """A file on one side. `id` is None where its content is not stored."""
+
+    path: str
+    id: ObjectId | None
+    size: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDiff:
+    """A file that differs: `tensors` for two model files, `text` (hunks) for two small texts."""
+
+    path: str
+    status: Status
+    old: FileEnd | None
+    new: FileEnd | None
+    tensors: TensorDiff | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiffResult:
+    """Everything that differs between two sides."""
+
+    old: End
+    new: End
+    files: tuple[FileDiff, ...]
+
+    @property
+    def l2(self) -> float | None:
+        """The L2 norm of the change of all measured tensors, None if nothing was measured."""
+        found = [
+            tensor.weights.l2
+            for file in self.files
+            if file.tensors
+            for tensor in file.tensors.changed
+            if tensor.weights and tensor.weights.l2 is not None
+        ]
+        return math.hypot(*found) if found else None
+
+
+def diff(repo: Repository, request: DiffRequest, progress: Progress = SILENT) -> DiffResult:
+    """Return what differs. Raises NotFoundError for an unknown revision or path."""
+    (old, before), (new, after) = _ends(repo, request.revisions, progress)
+    chosen = Selection(request.paths)
+    changes = changed_files(before, after, chosen.path)
+    if not changes:
+        _check_paths(request.paths, before, after)
+    files = []
+    for change in changes:
+        found = _file(change, request, chosen, progress)
+        only_tensors = chosen.names_tensors(change.path) and change.status == "modified"
+        if only_tensors and found.tensors and not found.tensors.differs:
+            continue
+        files.append(found)
+    return DiffResult(old, new, tuple(files))
+
+
+def _ends(
+    repo: Repository, names: Sequence[str], progress: Progress
+) -> tuple[tuple[End, Side], tuple[End, Side]]:
+    if len(names) == 1 and ".." in names[0]:
+        left, _, right = names[0].partition("..")
+        if right.startswith("."):
+            raise UsageError(
+                f"{names[0][:80]!r}: A...B is not known", hint="write A..B, or A and B apart"
+            )
+        names = (left or "HEAD", right or "HEAD")
+    if len(names) > 2:
+        raise UsageError(
+            "more than two revisions", hint="paths follow after --: mvc diff REV -- FILE"
+        )
+    old = _version(repo, names[0] if names else None)
+    if len(names) == 2:
+        return old, _version(repo, names[1])
+    tree = Worktree(repo)
+    side = WorktreeSide(repo, located=_external(tree), progress=progress)
+    return old, (End(WORKTREE, None), side)
+
+
+def _version(repo: Repository, name: str | None) -> tuple[End, Side]:
+    if name is None:
+        commit = repo.head_commit()
+        return End("HEAD", commit), VersionSide(repo, commit)
+    try:
+        commit = revisions.resolve(repo, name)
+    except NotFoundError as error:
+        if repo.worktree is not None and fileio.lexists(repo.worktree / name):
+            raise NotFoundError(
+                error.message, hint=f"{name} is a file; write: mvc diff -- {name}"
+            ) from error
+        raise
+    return End(name, commit), VersionSide(repo, commit)
+
+
+class Selection:
+    """Which files and tensors a list of `PATH[:TENSOR_GLOB]` selects; an empty one selects all."""
+
+    def __init__(self, specs: Iterable[str]) -> None:
+        self._specs = tuple(specs)
+
+    def path(self, path: str) -> bool:
+        """Tell whether a file is selected, at least some of its tensors."""
+        return not self._specs or any(True for _ in self._globs(path))
+
+    def names_tensors(self, path: str) -> bool:
+        """Tell whether a file is selected for the sake of some tensors only."""
+        return bool(self._specs) and None not in self._globs(path)
+
+    def tensor(self, path: str) -> Callable[[str], bool]:
+        """Return which tensors of a file are selected."""
+        globs = list(self._globs(path))
+        if not self._specs or None in globs:
+            return lambda name: True
+        return lambda name: any(glob and fnmatchcase(name, glob) for glob in globs)
+
+    def _globs(self, path: str) -> Iterable[str | None]:
+        for spec in self._specs:
+            if _covers(spec, path):
+                yield None
+                continue
+            # Names of files and of tensors may hold colons themselves.
+            for at in (place for place, char in enumerate(spec) if char == ":"):
+                if _covers(spec[:at], path):
+                    yield spec[at + 1 :] or None
+                    break
+
+
+def _covers(pattern: str, path: str) -> bool:
+    wanted = pattern.rstrip("/")
+    inside = wanted in ("", ".") or path.startswith(wanted + "/")
+    return bool(pattern) and (inside or path == wanted or fnmatchcase(path, wanted))
+
+
+def _check_paths(specs: Sequence[str], old: Side, new: Side) -> None:
+    """Raise NotFoundError for a path that neither side has: "no difference" would be wrong."""
+    paths = {*old.files(), *new.files()} if specs else set()
+    for spec in specs:
+        if not any(Selection([spec]).path(path) for path in paths):
+            raise NotFoundError(
+                f"neither side has a file {spec[:200]!r}", hint="`mvc ls-tree -r REV` lists files"
+            )
+
+
+def _file(
+    change: FileChange, request: DiffRequest, chosen: Selection, progress: Progress
+) -> FileDiff:
+    try:
+        tensors = text = None
+        if change.status == "modified" and not request.names_only:
+            tensors = _tensors(change, request, chosen.tensor(change.path), progress)
+            text = _text(change) if tensors is None else None
+        return FileDiff(
+            change.path,
+            change.status,
+            _end(change.old_path, change.old, request),
+            _end(change.path, change.new, request),
+            tensors,
+            text,
+        )
+    finally:
+        for file in (change.old, change.new):
+            if file is not None:
+                file.close()
+
+
+def _end(path: str | None, file: File | None, request: DiffRequest) -> FileEnd | None:
+    if file is None or path is None:
+        return None
+    return FileEnd(path, file.id, file.size, "" if request.names_only else file.format)
+
+
+def _tensors(
+    change: FileChange, request: DiffRequest, keep: Callable[[str], bool], progress: Progress
+) -> TensorDiff | None:
+    old = change.old.tensors() if change.old else None
+    new = change.new.tensors() if change.new else None
+    if old is None or new is None:
+        return None
+    found = compare_tensors(old, new, keep)
+    weights: Iterable[Weights | None]
+    weights = measure(found.changed, progress) if request.weights else [None] * len(found.changed)
+    return _tensor_diff(found, weights)
+
+
+def _tensor_diff(found: TensorChanges, weights: Iterable[Weights | None]) -> TensorDiff:
+    changed = tuple(
+        _changed(pair, measured) for pair, measured in zip(found.changed, weights, strict=True)
+    )
+    return TensorDiff(
+        found.added, found.removed, found.reshaped, found.recast, changed, found.unchanged
+    )
+
+
+def _changed(pair: Pair, weights: Weights | None) -> ChangedTensor:
+    tensor = pair.new.tensor
+    return ChangedTensor(pair.name, tensor.dtype, tensor.shape, tensor.content.size, weights)
+
+
+def _text(change: FileChange) -> str | None:
+    old, new = change.old, change.new
+    if old is None or new is None or max(old.size, new.size) > MAX_TEXT:
+        return None
+    if (old.format, new.format) != (BLOB, BLOB):
+        return None
+    before, after = as_text(old.read()), as_text(new.read())
+    return unified(before, after) if before is not None and after is not None else None
