@@ -49,6 +49,7 @@ class Recoded:
     new_dtype: str
     old_shape: tuple[int, ...]
     new_shape: tuple[int, ...]
+    new_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,8 @@ def compare_tensors(
         if (before.dtype, before.shape) == (after.dtype, after.shape):
             pairs.append(Pair(name, one, two))
         else:
-            recoded.append(Recoded(name, before.dtype, after.dtype, before.shape, after.shape))
+            dtypes, shapes = (before.dtype, after.dtype), (before.shape, after.shape)
+            recoded.append(Recoded(name, *dtypes, *shapes, after.content.size))
     own = {name for name, _, two in sides if two} & set(new.names)
     views = _view_changes(old, new, keep)
     return TensorChanges(

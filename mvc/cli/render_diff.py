@@ -1,0 +1,395 @@
+"""A comparison as people and as programs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mvc.cli.escape import escaped, escaped_lines
+from mvc.cli.wording import counted, short, size
+from mvc.diff.structure import Described, Recoded
+from mvc.diff.weights import Weights
+from mvc.ops.diff import ChangedTensor, DiffResult, End, FileDiff, FileEnd, TensorDiff
+
+BAR = 8
+LEAST_NAME = 16
+MARKS = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
+COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """What the lines are written on: a style function, the columns, and the characters it has."""
+
+    style: Callable[..., str]
+    width: int
+    unicode: bool
+
+    @property
+    def delta(self) -> str:
+        """The heading of the norm of a change."""
+        return "‖Δ‖" if self.unicode else "|d|"
+
+    @property
+    def arrow(self) -> str:
+        """From old to new."""
+        return "→" if self.unicode else "->"
+
+    def shortened(self, text: str, limit: int) -> str:
+        """Return `text` as one harmless line of at most `limit` characters, cut in the middle."""
+        text = escaped(text)
+        if len(text) <= limit:
+            return text
+        gap = "…" if self.unicode else "..."
+        tail = (limit - len(gap) + 1) // 2
+        return text[: limit - len(gap) - tail] + gap + text[-tail:]
+
+
+def lines(result: DiffResult, paper: Paper) -> Iterator[str]:
+    """Yield the full report: structure, then a table of the changed tensors of each file."""
+    if not result.files:
+        return
+    yield from _title(result, paper)
+    for file in result.files:
+        yield ""
+        yield _header(file, paper)
+        if file.tensors is not None:
+            yield from _structure(file.tensors, paper)
+            yield from _table(file.tensors, paper)
+        for line in escaped_lines(file.text) if file.text else []:
+            colour = COLOURS.get(line[:1])
+            yield "  " + (paper.style(line, colour) if colour else line)
+    yield ""
+    yield _totals(result, paper)
+
+
+def stat_lines(result: DiffResult, paper: Paper) -> Iterator[str]:
+    """Yield one line a tensor with a bar, then totals.
+
+    A bar is as long as the change relative to the tensor's norm, on the scale of the greatest;
+    its signs are the shares of elements that grew and shrank.
+    """
+    if not result.files:
+        return
+    changed = [item for file in result.files if file.tensors for item in file.tensors.changed]
+    scale = max((_relative(item) for item in changed), default=0.0)
+    for file in result.files:
+        yield _header(file, paper)
+        if file.tensors is None:
+            continue
+        rows = _stat_rows(file.tensors, scale, paper)
+        middle = max((len(row[1]) for row in rows), default=0)
+        room = max(LEAST_NAME, paper.width - 4 - middle - 2 - 7)
+        names = [paper.shortened(row[0], room) for row in rows]
+        longest = max(map(len, names), default=0)
+        for name, (_, text, bytes_, mark) in zip(names, rows, strict=True):
+            line = f"{name:<{longest}}  {_bar_styled(text.ljust(middle), mark, paper)}"
+            yield f"  {line}  {size(bytes_):>7}"
+    yield _totals(result, paper)
+
+
+def name_lines(result: DiffResult) -> Iterator[str]:
+    """Yield the path of every file that differs."""
+    for file in result.files:
+        yield escaped(file.path)
+
+
+def _title(result: DiffResult, paper: Paper) -> Iterator[str]:
+    ends = [
+        escaped(end.name) + (f" ({short(end.commit)})" if end.commit else "")
+        for end in (result.old, result.new)
+    ]
+    yield paper.style(f"{ends[0]} {paper.arrow} {ends[1]}", "dim")
+
+
+def _header(file: FileDiff, paper: Paper) -> str:
+    mark = MARKS[file.status]
+    name = escaped(file.path)
+    if file.status == "renamed" and file.old is not None:
+        name = f"{escaped(file.old.path)} {paper.arrow} {name}"
+    parts = [f"{paper.style(mark, COLOURS[mark], 'bold')} {paper.style(name, 'bold')}"]
+    if file.status != "modified":
+        parts.append(file.status)
+    ends = [end for end in (file.old, file.new) if end is not None]
+    parts.append(_both([end.format for end in ends], paper))
+    parts.append(_both([size(end.size) for end in ends], paper))
+    if file.tensors is not None and not file.tensors.differs:
+        parts.append("no tensor differs, other bytes do")
+    elif file.status == "modified" and file.tensors is None and file.text is None:
+        parts.append("bytes differ")
+    return "  ".join(part for part in parts if part)
+
+
+def _both(values: Sequence[str], paper: Paper) -> str:
+    return escaped(f" {paper.arrow} ".join(dict.fromkeys(values)))
+
+
+def _structure(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
+    entries = [
+        *(("+", item.name, _kind(item.dtype, item.shape)) for item in tensors.added),
+        *(("-", item.name, _kind(item.dtype, item.shape)) for item in tensors.removed),
+        *(("~", item.name, _recoded(item, paper)) for item in tensors.reshaped),
+        *(("~", item.name, _recoded(item, paper)) for item in tensors.recast),
+    ]
+    if not entries:
+        return
+    details = max(len(text) for _, _, text in entries)
+    names = [paper.shortened(name, max(24, paper.width - 8 - details)) for _, name, _ in entries]
+    longest = max(map(len, names))
+    for name, (mark, _, text) in zip(names, entries, strict=True):
+        yield f"  {paper.style(f'{mark} {name:<{longest}}', COLOURS[mark])}  {text}"
+
+
+def _kind(dtype: str, shape: tuple[int, ...]) -> str:
+    return f"{escaped(dtype)} {_shape(shape)}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _recoded(item: Recoded, paper: Paper) -> str:
+    dtype = _both([item.old_dtype, item.new_dtype], paper)
+    if item.old_shape == item.new_shape:
+        return f"{dtype} {_shape(item.new_shape)}"
+    return f"{dtype} {_shape(item.old_shape)} {paper.arrow} {_shape(item.new_shape)}"
+
+
+def _table(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
+    if not tensors.changed:
+        return
+    heads = ["shape", "changed", paper.delta, "relative", "cosine"]
+    rows = [_cells(item) for item in tensors.changed]
+    if all(item.weights is None for item in tensors.changed):
+        heads, rows = heads[:1], [row[:1] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    room = max(LEAST_NAME, paper.width - 2 - sum(widths) - 2 * len(widths))
+    names = [paper.shortened(item.name, room) for item in tensors.changed]
+    longest = max(6, *map(len, names))
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        return "  " + "  ".join([f"{name:<{longest}}", *padded])
+
+    yield paper.style(line("tensor", heads), "dim")
+    for name, cells, item in zip(names, rows, tensors.changed, strict=True):
+        yield line(name, cells)
+        if item.weights and (item.weights.old_nonfinite or item.weights.new_nonfinite):
+            before, after = item.weights.old_nonfinite, item.weights.new_nonfinite
+            yield paper.style(f"    NaN or infinite: {before} before, {after} after", "yellow")
+
+
+def _cells(item: ChangedTensor) -> list[str]:
+    shape = "x".join(map(str, item.shape)) or "scalar"
+    weights = item.weights
+    if weights is None:
+        return [shape, "", "", "", ""]
+    cosine = "-" if weights.cosine is None else f"{weights.cosine:.6f}"
+    return [
+        shape,
+        percent(weights.changed, weights.elements),
+        _number(weights.l2),
+        _number(weights.relative_l2),
+        cosine,
+    ]
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share such that only all is 100% and only nothing is 0%."""
+    if not part or part == whole:
+        return "100%" if part else "0%"
+    share = 100 * part / whole
+    if share < 0.1:
+        return "<0.1%"
+    return f"{share:.1f}%" if share < 99.95 else ">99.9%"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _stat_rows(tensors: TensorDiff, scale: float, paper: Paper) -> list[tuple[str, str, int, str]]:
+    """Return (name, text, bytes, mark) of all that differs."""
+    rows = [
+        (item.name, f"added {_kind(item.dtype, item.shape)}", item.bytes, "+")
+        for item in tensors.added
+    ]
+    rows += [
+        (item.name, f"removed {_kind(item.dtype, item.shape)}", item.bytes, "-")
+        for item in tensors.removed
+    ]
+    for recoded in (*tensors.reshaped, *tensors.recast):
+        rows.append((recoded.name, _recoded(recoded, paper), recoded.new_bytes, "~"))
+    measured = [_stat_cells(item, scale, paper) for item in tensors.changed]
+    widths = [max(map(len, column)) for column in zip(*measured, strict=True)]
+    for item, cells in zip(tensors.changed, measured, strict=True):
+        share, norm, bar = (
+            f"{cell:>{width}}" if place == 0 else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        rows.append((item.name, f"{share}  {norm}  {bar}".rstrip(), item.bytes, ""))
+    return rows
+
+
+def _stat_cells(item: ChangedTensor, scale: float, paper: Paper) -> list[str]:
+    weights = item.weights
+    if weights is None:
+        return ["changed", "", ""]
+    name = "Δ‖w‖" if paper.unicode else "d|w|"
+    share = "~" + percent(weights.changed, weights.elements)
+    return [share, f"{name} {_number(weights.l2)}", _bar(weights, _relative(item), scale)]
+
+
+def _relative(item: ChangedTensor) -> float:
+    return (item.weights and item.weights.relative_l2) or 0.0
+
+
+def _bar(weights: Weights, relative: float, scale: float) -> str:
+    moved = (weights.grown or 0) + (weights.shrunk or 0)
+    if not moved:
+        return "~"
+    length = max(2, round(BAR * relative / scale)) if scale else BAR
+    plus = round(length * (weights.grown or 0) / moved)
+    plus = min(max(plus, 1 if weights.grown else 0), length - (1 if weights.shrunk else 0))
+    return "+" * plus + "-" * (length - plus)
+
+
+def _bar_styled(text: str, mark: str, paper: Paper) -> str:
+    if mark:
+        return paper.style(text, COLOURS[mark])
+    bare = text.rstrip()
+    head = bare.rstrip("+-~")
+    bar = bare[len(head) :]
+    plus = bar.count("+")
+    coloured = paper.style(bar[:plus], "green") + paper.style(bar[plus:], "red")
+    return head + coloured + text[len(bare) :]
+
+
+def _totals(result: DiffResult, paper: Paper) -> str:
+    totals = totals_json(result)
+    parts = [
+        counted(len(result.files), "file") + " differ" + ("s" if len(result.files) == 1 else "")
+    ]
+    found = [
+        f"{totals[f'tensors_{what}']} {what}"
+        for what in ("changed", "added", "removed", "reshaped", "recast", "unchanged")
+        if totals[f"tensors_{what}"]
+    ]
+    if found:
+        parts.append("tensors: " + ", ".join(found))
+    if totals["elements"]:
+        share = percent(totals["changed_elements"], totals["elements"])
+        parts.append(f"{share} of {totals['elements']:,} elements compared")
+    if result.l2 is not None:
+        parts.append(f"{paper.delta} {_number(result.l2)}")
+    return "; ".join(parts)
+
+
+def as_json(result: DiffResult) -> dict[str, Any]:
+    """Return the whole comparison as documented in docs/diff.md."""
+    return {
+        "from": _end_json(result.old),
+        "to": _end_json(result.new),
+        "files": [_file_json(file) for file in result.files],
+        "totals": totals_json(result),
+    }
+
+
+def totals_json(result: DiffResult) -> dict[str, Any]:
+    """Return the sums over all files."""
+    with_tensors = [file.tensors for file in result.files if file.tensors]
+    measured = [item.weights for each in with_tensors for item in each.changed if item.weights]
+    return {
+        **{
+            f"files_{status}": sum(file.status == status for file in result.files)
+            for status in MARKS
+        },
+        **{
+            f"tensors_{what}": sum(len(getattr(each, what)) for each in with_tensors)
+            for what in ("added", "removed", "reshaped", "recast", "changed")
+        },
+        "tensors_unchanged": sum(each.unchanged for each in with_tensors),
+        "elements": sum(weights.elements for weights in measured),
+        "changed_elements": sum(weights.changed for weights in measured),
+        "l2": result.l2,
+    }
+
+
+def _end_json(end: End) -> str | None:
+    return end.commit.hex() if end.commit else end.name if end.name == "worktree" else None
+
+
+def _file_json(file: FileDiff) -> dict[str, Any]:
+    shown = file.new or file.old
+    return {
+        "path": file.path,
+        "old_path": file.old.path if file.old else None,
+        "status": file.status,
+        "old": _id(file.old),
+        "new": _id(file.new),
+        "old_size": file.old.size if file.old else None,
+        "new_size": file.new.size if file.new else None,
+        "format": shown.format or None if shown else None,
+        "old_format": file.old.format or None if file.old else None,
+        "tensors": _tensors_json(file.tensors) if file.tensors else None,
+        "unchanged_tensors": file.tensors.unchanged if file.tensors else None,
+        "text": file.text,
+    }
+
+
+def _id(end: FileEnd | None) -> str | None:
+    return end.id.hex() if end and end.id else None
+
+
+def _tensors_json(tensors: TensorDiff) -> dict[str, Any]:
+    return {
+        "added": [_described_json(item) for item in tensors.added],
+        "removed": [_described_json(item) for item in tensors.removed],
+        "reshaped": [_recoded_json(item) for item in tensors.reshaped],
+        "recast": [_recoded_json(item) for item in tensors.recast],
+        "changed": [_changed_json(item) for item in tensors.changed],
+    }
+
+
+def _described_json(item: Described) -> dict[str, Any]:
+    return {"name": item.name, "dtype": item.dtype, "shape": item.shape, "bytes": item.bytes}
+
+
+def _recoded_json(item: Recoded) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "old_dtype": item.old_dtype,
+        "new_dtype": item.new_dtype,
+        "old_shape": item.old_shape,
+        "new_shape": item.new_shape,
+    }
+
+
+def _changed_json(item: ChangedTensor) -> dict[str, Any]:
+    weights = item.weights
+    numbers = (
+        {
+            "unit": weights.unit,
+            "elements": weights.elements,
+            "changed": weights.changed,
+            "changed_fraction": weights.changed_fraction,
+            "grown": weights.grown,
+            "shrunk": weights.shrunk,
+            "l2": weights.l2,
+            "relative_l2": weights.relative_l2,
+            "cosine": weights.cosine,
+            "max_abs": weights.max_abs,
+            "old_nonfinite": weights.old_nonfinite,
+            "new_nonfinite": weights.new_nonfinite,
+        }
+        if weights
+        else {}
+    )
+    return {
+        "name": item.name,
+        "dtype": item.dtype,
+        "shape": item.shape,
+        "bytes": item.bytes,
+        **numbers,
+    }
