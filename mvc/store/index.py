@@ -131,10 +131,20 @@ class Index:
         self._packs.clear()
 
     def reset(self) -> None:
-        """Forget everything; the caller adds all packs again."""
-        with self._guard:
-            self._discard()
-            self._connection = self._open()
+        """Forget everything; the caller adds all packs again.
+
+        The file stays: removing it under another process could give that one's journal to the
+        new file.
+        """
+
+        def empty(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("DELETE FROM objects")
+                db.execute("DELETE FROM packs")
+
+        self._run(empty)
+        self._packs.clear()
 
     def close(self) -> None:
         """Close the database."""
@@ -193,11 +203,15 @@ def _connect(target: str) -> sqlite3.Connection:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
             db.execute("BEGIN IMMEDIATE")
+            # Another process may have made the tables while this one waited for the lock.
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+        if db.in_transaction and version != SCHEMA_VERSION:
             for table in ("objects", "packs"):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if db.in_transaction:
             db.execute("COMMIT")
         db.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.Error:
