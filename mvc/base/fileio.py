@@ -194,7 +194,8 @@ class Reader:
         """Close the file; further reads are an error."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
 
     def __enter__(self) -> Self:
         return self
@@ -405,7 +406,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
                 ) from error
         yield
     finally:
-        os.close(fd)
+        with suppress(OSError):
+            os.close(fd)
 
 
 class Workspace:
@@ -427,7 +429,8 @@ class Workspace:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             shutil.rmtree(self.path, ignore_errors=True)
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
 
     def __enter__(self) -> Self:
         return self

@@ -58,8 +58,13 @@ class Storage(Protocol):
         ...
 
 
+def is_key(key: str) -> bool:
+    """Tell whether a text is a well-formed key."""
+    return len(key) <= MAX_KEY and _KEY.fullmatch(key) is not None
+
+
 def check_key(key: str) -> str:
     """Return a well-formed key, or raise FormatError."""
-    if len(key) > MAX_KEY or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise FormatError(f"not a storage key: {key[:80]!r}")
     return key

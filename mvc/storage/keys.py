@@ -41,10 +41,16 @@ def ref(name: str) -> str:
 
 
 def ref_of(key: str) -> str:
-    """Return the ref that a key names."""
+    """Return the ref that a key names, or raise FormatError where no ref has this key."""
     from urllib.parse import unquote
 
-    return unquote(key, errors="strict")
+    try:
+        name = unquote(key, errors="strict")
+    except UnicodeDecodeError:
+        name = ""
+    if _escaped(name) != key:
+        raise FormatError(f"not the key of a ref: {key[:80]!r}")
+    return name
 
 
 def _escaped(name: str) -> str:

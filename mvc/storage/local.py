@@ -9,7 +9,7 @@ from threading import Lock
 
 from mvc.base import fileio
 from mvc.base.errors import NotFoundError
-from mvc.storage.base import Listed, check_key
+from mvc.storage.base import Listed, check_key, is_key
 
 OPEN_FILES = 32
 
@@ -46,7 +46,8 @@ class LocalStorage:
         """See Storage."""
         target = self._path(key)
         if isinstance(value, Path):
-            return fileio.publish_new(value, target)
+            with fileio.locked(self._lock):
+                return fileio.publish_new(value, target)
         with fileio.locked(self._lock):
             fileio.clear(self._staging)
             staged = fileio.StagedFile(self._staging)
@@ -84,22 +85,26 @@ class LocalStorage:
             Listed(stem + "/".join(entry.parts), entry.stat.size)
             for entry in fileio.walk_files(start, ())
         )
-        return sorted(item for item in found if item.key.startswith(prefix))
+        try:
+            return sorted(
+                item for item in found if item.key.startswith(prefix) and is_key(item.key)
+            )
+        except NotFoundError:
+            # The folder was there a moment ago: its last value has been deleted.
+            return []
 
     def delete(self, key: str) -> None:
         """See Storage."""
         path = self._path(key)
         with self._guard:
-            reader = self._readers.pop(key, None)
-        if reader is not None:
-            reader.close()
+            # Another thread may be reading; the file is closed when nobody holds it.
+            self._readers.pop(key, None)
         fileio.remove(path)
 
     def close(self) -> None:
         """Close the files kept open."""
         with self._guard:
-            while self._readers:
-                self._readers.popitem()[1].close()
+            self._readers.clear()
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
