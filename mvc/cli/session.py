@@ -63,6 +63,24 @@ class Session:
         """Return a path as the user means it, seen from the folder the command runs in."""
         return Path(os.path.normpath(self.directory / text))
 
+    def inside(self, text: str) -> str:
+        """Return a path given by the user as a path inside the versions ("" for the top).
+
+        In a bare repository there is no other way to mean it.
+        """
+        if self.repo.worktree is None:
+            return text
+        path, colon, tensors = text.partition(":")
+        from mvc.repo.worktree import Worktree
+
+        return Worktree(self.repo).relative(self.path(path)) + colon + tensors
+
+    @property
+    def author_is_guessed(self) -> bool:
+        """Tell whether nobody said who commits."""
+        told = self.author or _given_author() or self.repo.config.get("user.name")
+        return not told
+
     def style(self, text: str, *names: str) -> str:
         """Return `text` in a style, or as it is where colours are off."""
         if not self.colour or not text:

@@ -96,7 +96,9 @@ def _touches(repo: Repository, version: Version, text: str) -> bool:
     """Tell whether a commit has something else at a path than each of its parents."""
     new = version.commit.tree
     parents = [repo.commit(parent).tree for parent in version.commit.parents]
-    return all(_differs(repo, old, new, text) for old in parents or [None])
+    if not parents:
+        return _differs(repo, None, new, text)
+    return all(_differs(repo, old, new, text) for old in parents)
 
 
 def _differs(repo: Repository, old: ObjectId | None, new: ObjectId, text: str) -> bool:

@@ -9,6 +9,7 @@ from mvc.base import fileio
 from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.ops.rm import tracked_below
 from mvc.repo.repository import Repository
+from mvc.repo.state import Known
 from mvc.repo.worktree import Worktree, check_addable, locked_worktree
 
 
@@ -70,10 +71,9 @@ def _move(work: Worktree, old: str, new: str) -> None:
     known = work.state.files[old]
     after = fileio.Anchored(work.root).put(work.root / old, tuple(new.split("/")))
     fileio.remove_empty_dirs((work.root / old).parent, work.root)
-    if known is not None and before is not None and known.proves(before):
+    moved = None
+    if isinstance(known, Known) and before is not None and known.proves(before):
         # The content came along; only the inode's change time is new.
-        known = replace(known, stat=after, seen_ns=fileio.now_ns())
-    else:
-        known = None
+        moved = replace(known, stat=after, seen_ns=fileio.now_ns())
     del work.state.files[old]
-    work.state.files[new] = known
+    work.state.files[new] = moved

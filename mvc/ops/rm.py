@@ -37,11 +37,11 @@ def remove(
             chosen |= dict.fromkeys(tracked_below(work, path, recursive=recursive))
         if not cached and not force:
             _refuse_to_lose(work, list(chosen))
-        for path in chosen:
+        for name in chosen:
             if cached:
-                del work.state.files[path]
+                del work.state.files[name]
             else:
-                work.remove(path)
+                work.remove(name)
         work.state.save()
     return RemoveResult(tuple(sorted(chosen)))
 

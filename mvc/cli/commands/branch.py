@@ -1,0 +1,109 @@
+"""`mvc branch`."""
+
+from __future__ import annotations
+
+import click
+
+from mvc.base.errors import UsageError
+from mvc.cli.arguments import examples, json_option
+from mvc.cli.complete import branches as offered
+from mvc.cli.escape import escaped
+from mvc.cli.session import Session, pass_session
+from mvc.cli.wording import short
+
+
+@click.command(
+    "branch",
+    epilog=examples(
+        "mvc branch -v",
+        "mvc branch car-17 v1.0",
+        "mvc branch -m car-17 cars/17",
+        exit_status="1 when -d would lose commits or the name is taken.",
+    ),
+)
+@click.option("-v", "--verbose", is_flag=True, help="With the last commit of each.")
+@click.option("-d", "--delete", is_flag=True, help="Delete branches that HEAD contains.")
+@click.option("-D", "force_delete", is_flag=True, help="Delete branches, whatever they hold.")
+@click.option("-m", "--move", is_flag=True, help="Rename: [OLD] NEW.")
+@json_option
+@click.argument("names", metavar="[NAME [START]]", nargs=-1, shell_complete=offered)
+@pass_session
+def command(
+    session: Session,
+    names: tuple[str, ...],
+    verbose: bool,
+    delete: bool,
+    force_delete: bool,
+    move: bool,
+    as_json: bool,
+) -> None:
+    """List, create, rename or delete branches.
+
+    Without NAME, lists them. A new branch begins at START, by default HEAD; `mvc switch -c`
+    makes one and goes to it.
+    """
+    if delete or force_delete:
+        _delete(session, names, force=force_delete)
+    elif move:
+        _rename(session, names)
+    elif names:
+        _create(session, names)
+    else:
+        _list(session, verbose=verbose, as_json=as_json)
+
+
+def _list(session: Session, *, verbose: bool, as_json: bool) -> None:
+    from mvc.ops.branch import branches
+
+    found = branches(session.repo)
+    if as_json:
+        session.json(
+            [
+                {
+                    "name": item.name,
+                    "commit": item.commit.hex(),
+                    "current": item.current,
+                    "subject": item.subject,
+                }
+                for item in found
+            ]
+        )
+        return
+    head = session.repo.refs.head()
+    if head.branch is None and head.commit is not None:
+        session.write(f"* (HEAD is detached at {short(head.commit)})")
+    width = max((len(escaped(item.name)) for item in found), default=0)
+    for item in found:
+        name = escaped(item.name)
+        tail = f" {short(item.commit)} {escaped(item.subject)}" if verbose else ""
+        shown = session.style(name, "green") if item.current else name
+        gap = " " * (width - len(name)) if verbose else ""
+        session.write(f"{'*' if item.current else ' '} {shown}{gap}{tail}")
+
+
+def _create(session: Session, names: tuple[str, ...]) -> None:
+    from mvc.ops.branch import create
+
+    if len(names) > 2:
+        raise UsageError("branch takes a name and where it starts, no more")
+    commit = create(session.repo, *names)
+    session.say(f"branch {escaped(names[0])} at {short(commit)}")
+
+
+def _delete(session: Session, names: tuple[str, ...], *, force: bool) -> None:
+    from mvc.ops.branch import delete
+
+    if not names:
+        raise UsageError("which branch is to be deleted?", hint="mvc branch -d NAME")
+    for name in names:
+        commit = delete(session.repo, name, force=force)
+        session.say(f"deleted branch {escaped(name)} (was {short(commit)})")
+
+
+def _rename(session: Session, names: tuple[str, ...]) -> None:
+    from mvc.ops.branch import rename
+
+    if len(names) not in (1, 2):
+        raise UsageError("a branch is renamed with -m [OLD] NEW")
+    old = rename(session.repo, names[0] if len(names) == 2 else None, names[-1])
+    session.say(f"branch {escaped(old)} is now {escaped(names[-1])}")

@@ -1,0 +1,65 @@
+"""`mvc checkout`."""
+
+from __future__ import annotations
+
+import click
+
+from mvc.base.errors import UsageError
+from mvc.cli.arguments import WithPaths, examples, json_option, paths_after_dashes
+from mvc.cli.complete import revisions
+from mvc.cli.render_moves import restored, switched
+from mvc.cli.session import Session, pass_session
+
+
+@click.command(
+    "checkout",
+    cls=WithPaths,
+    epilog=examples(
+        "mvc checkout main",
+        "mvc checkout v1.0",
+        "mvc checkout -b car-17 main",
+        "mvc checkout HEAD~2 -- model.onnx",
+        exit_status="1 when changes that are not committed would be lost.",
+    ),
+)
+@click.option("-b", "new", metavar="NEW", help="Make the branch NEW and go to it.")
+@click.option("-f", "--force", is_flag=True, help="Drop changes that are not committed.")
+@json_option
+@click.argument(
+    "revision", metavar="[REV | BRANCH] [-- PATH...]", required=False, shell_complete=revisions
+)
+@click.pass_context
+@pass_session
+def command(
+    session: Session,
+    ctx: click.Context,
+    revision: str | None,
+    new: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Go to a branch or version, or bring back files.
+
+    A branch becomes the current one; any other revision detaches HEAD. With PATHs, only these
+    files are written as they are in REV (by default HEAD), and HEAD stays where it is.
+    """
+    from mvc.ops.checkout import checkout, switch
+    from mvc.ops.restore import restore
+
+    paths = paths_after_dashes(ctx)
+    if paths is not None:
+        if new or not paths:
+            raise UsageError("after `--` come the files to bring back")
+        given = [session.path(path) for path in paths]
+        done = restore(session.repo, given, source=revision, progress=session.progress)
+        restored(session, done, as_json=as_json)
+        return
+    if new is None and revision is None:
+        raise UsageError("checkout needs a branch or a revision", hint="`mvc branch` lists them")
+    if new is not None:
+        moved = switch(
+            session.repo, new, create=True, start=revision, force=force, progress=session.progress
+        )
+    else:
+        moved = checkout(session.repo, revision or "HEAD", force=force, progress=session.progress)
+    switched(session, moved, as_json=as_json)

@@ -1,0 +1,35 @@
+"""`mvc reset`."""
+
+from __future__ import annotations
+
+import click
+
+from mvc.base.errors import UsageError
+from mvc.cli.arguments import examples, json_option
+from mvc.cli.complete import revisions
+from mvc.cli.escape import escaped
+from mvc.cli.session import Session, pass_session
+from mvc.cli.wording import short
+
+
+@click.command("reset", epilog=examples("mvc reset HEAD~1", "mvc reset --hard v1.0"))
+@click.option("--soft", is_flag=True, help="Keep the files as they are (the default).")
+@click.option("--hard", is_flag=True, help="Also the files, dropping changes.")
+@json_option
+@click.argument("revision", default="HEAD", shell_complete=revisions)
+@pass_session
+def command(session: Session, revision: str, soft: bool, hard: bool, as_json: bool) -> None:
+    """Move the current branch to another version.
+
+    Where it was stays in `mvc reflog`, so `mvc reset 'HEAD@{1}'` takes it back.
+    """
+    if soft and hard:
+        raise UsageError("--soft keeps the files, --hard does not: choose one")
+    from mvc.ops.reset import reset
+
+    done = reset(session.repo, revision, hard=hard, progress=session.progress)
+    if as_json:
+        session.json({"branch": done.branch, "commit": done.commit.hex()})
+        return
+    who = escaped(done.branch) if done.branch else "HEAD"
+    session.say(f"{who} is now at {session.style(short(done.commit), 'yellow')}")

@@ -1,0 +1,56 @@
+"""`mvc switch`."""
+
+from __future__ import annotations
+
+import click
+
+from mvc.base.errors import UsageError
+from mvc.cli.arguments import examples, json_option
+from mvc.cli.complete import branches
+from mvc.cli.render_moves import switched
+from mvc.cli.session import Session, pass_session
+
+
+@click.command(
+    "switch",
+    epilog=examples(
+        "mvc switch main",
+        "mvc switch -c car-17",
+        "mvc switch --detach v1.0",
+        exit_status="1 when changes that are not committed would be lost.",
+    ),
+)
+@click.option("-c", "--create", "new", metavar="NEW", help="Make the branch NEW and go to it.")
+@click.option("-d", "--detach", is_flag=True, help="Go to a version, at no branch.")
+@click.option("-f", "--force", is_flag=True, help="Drop changes that are not committed.")
+@json_option
+@click.argument("target", metavar="[BRANCH | START]", required=False, shell_complete=branches)
+@pass_session
+def command(
+    session: Session,
+    target: str | None,
+    new: str | None,
+    detach: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Go to a branch.
+
+    With -c the new branch begins at START, by default HEAD.
+    """
+    from mvc.ops.checkout import checkout, switch
+    from mvc.repo.revisions import resolve
+
+    repo, progress = session.repo, session.progress
+    if detach and new is None:
+        commit = resolve(repo, target or "HEAD").hex()
+        done = checkout(repo, commit, force=force, progress=progress)
+    elif detach:
+        raise UsageError("-c makes a branch, --detach leaves all branches")
+    elif new is not None:
+        done = switch(repo, new, create=True, start=target, force=force, progress=progress)
+    elif target is None:
+        raise UsageError("switch needs a branch", hint="`mvc branch` lists them")
+    else:
+        done = switch(repo, target, force=force, progress=progress)
+    switched(session, done, as_json=as_json)

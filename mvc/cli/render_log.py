@@ -1,0 +1,83 @@
+"""Commits as lines of text."""
+
+from __future__ import annotations
+
+from mvc.base.ids import ObjectId
+from mvc.cli.escape import escaped, escaped_lines
+from mvc.cli.session import Session
+from mvc.cli.wording import local_time, number, short
+from mvc.objects.history import Commit
+from mvc.repo.history import Version
+
+Names = dict[ObjectId, tuple[str, ...]]
+
+
+class Lines:
+    """Renders one commit after another."""
+
+    def __init__(
+        self, session: Session, names: Names, *, oneline: bool = False, graph: bool = False
+    ) -> None:
+        self._session = session
+        self._names = names
+        self._oneline = oneline
+        self._graph = None
+        self._first = True
+        if graph:
+            from mvc.cli.graph import Graph
+
+            self._graph = Graph()
+
+    def of(self, version: Version) -> list[str]:
+        """Return the lines of a commit."""
+        if self._oneline:
+            text = [self._subject(version)]
+        else:
+            text = [self._title(version), *about(version.commit)]
+            text += ["", *(f"    {line}" for line in escaped_lines(version.commit.message))]
+        if self._graph is not None:
+            text += [] if self._oneline else [""]
+            return self._graph.draw(version.id, version.commit.parents, text)
+        if not self._oneline and not self._first:
+            text.insert(0, "")
+        self._first = False
+        return text
+
+    def _subject(self, version: Version) -> str:
+        style = self._session.style
+        message = escaped(version.commit.message.partition("\n")[0])
+        name = style(short(version.id), "yellow")
+        return " ".join(filter(None, [name, self._decoration(version), message]))
+
+    def _title(self, version: Version) -> str:
+        title = self._session.style(f"commit {version.id.hex()}", "yellow")
+        return " ".join(filter(None, [title, self._decoration(version)]))
+
+    def _decoration(self, version: Version) -> str:
+        names = self._names.get(version.id, ())
+        if not names:
+            return ""
+        return self._session.style(f"({', '.join(map(escaped, names))})", "cyan")
+
+
+def about(commit: Commit) -> list[str]:
+    """Return who, when, and what is known of a commit."""
+    lines = []
+    if len(commit.parents) > 1:
+        lines.append("Merge:   " + " ".join(map(short, commit.parents)))
+    lines.append(f"Author:  {escaped(commit.author)}")
+    lines.append(f"Date:    {local_time(commit.time)}")
+    if commit.metrics:
+        metrics = (f"{escaped(item.key)} {number(item.value)}" for item in commit.metrics)
+        lines.append("Metrics: " + ", ".join(metrics))
+    for title, pairs in (("Params: ", commit.params), ("Labels: ", commit.labels)):
+        if pairs:
+            shown = (f"{escaped(key)}={_value(value)}" for key, value in pairs.items())
+            lines.append(f"{title} {', '.join(shown)}")
+    return lines
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escaped(str(value))

@@ -1,0 +1,35 @@
+"""Where HEAD went and which files were written, in words."""
+
+from __future__ import annotations
+
+from mvc.cli.escape import escaped
+from mvc.cli.session import Session
+from mvc.cli.wording import counted, short
+from mvc.ops.checkout import SwitchResult
+from mvc.ops.restore import RestoreResult
+
+
+def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
+    """Tell where HEAD is now."""
+    if as_json:
+        commit = done.commit.hex() if done.commit else None
+        session.json({"branch": done.branch, "commit": commit, "written": done.written})
+        return
+    files = f", {counted(done.written, 'file')} written" if done.written else ""
+    at = session.style(short(done.commit), "yellow") if done.commit else "no commit yet"
+    if done.branch is None:
+        session.say(f"HEAD is detached at {at}{files}")
+        session.note("`mvc switch -c NAME` makes a branch here for new commits")
+    else:
+        session.say(f"on branch {escaped(done.branch)} at {at}{files}")
+
+
+def restored(session: Session, done: RestoreResult, *, as_json: bool) -> None:
+    """Tell which files were brought back."""
+    if as_json:
+        session.json({"restored": list(done.restored)})
+        return
+    for path in done.restored:
+        session.say(f"restored {escaped(path)}")
+    if not done.restored:
+        session.say("the files are as they should be already")

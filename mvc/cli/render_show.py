@@ -1,0 +1,103 @@
+"""What `show` and `ls-tree` found, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from mvc.cli.escape import escaped, escaped_lines
+from mvc.cli.render_log import Lines
+from mvc.cli.session import Session
+from mvc.cli.wording import counted, local_time, size
+from mvc.ops.ls_tree import Row
+from mvc.ops.show import FileChange, Shown, ShownBlob, ShownCheckpoint, ShownCommit
+from mvc.repo.history import Version
+
+_STYLES = {"added": "green", "modified": "yellow", "deleted": "red"}
+
+
+def lines(session: Session, item: Shown) -> Iterator[str]:
+    """Yield the lines of anything that can be shown."""
+    if isinstance(item, ShownCommit):
+        yield from _commit(session, item)
+    elif isinstance(item, ShownCheckpoint):
+        yield from _checkpoint(session, item)
+    elif isinstance(item, ShownBlob):
+        yield from _facts(item.path, "plain bytes", item.size, item.sha256)
+    else:
+        yield from rows(item.rows)
+
+
+def rows(entries: Iterable[Row]) -> Iterator[str]:
+    """Yield a line for each file or folder of a version."""
+    for entry in entries:
+        slash = "/" if entry.kind == "tree" else ""
+        path = escaped(entry.path) + slash
+        yield f"{entry.kind:<10} {entry.id.hex()[:12]} {size(entry.size):>9}  {path}"
+
+
+def table(header: tuple[str, ...], body: Sequence[tuple[str, ...]], right: set[int]) -> list[str]:
+    """Return aligned columns; those in `right` are aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in (header, *body)
+    ]
+
+
+def _commit(session: Session, item: ShownCommit) -> Iterator[str]:
+    if item.tag is not None:
+        yield session.style(f"tag {escaped(item.tag.name)}", "yellow")
+        yield f"Author:  {escaped(item.tag.author)}"
+        yield f"Date:    {local_time(item.tag.time)}"
+        yield from ("", *(f"    {line}" for line in escaped_lines(item.tag.message)), "")
+    yield from Lines(session, {}).of(Version(item.id, item.commit))
+    yield ""
+    for change in item.changes:
+        yield session.style(f"  {change.status + ':':<10}", _STYLES[change.status]) + _sizes(change)
+    if not item.changes:
+        yield "  no file changed"
+
+
+def _sizes(change: FileChange) -> str:
+    sizes = [size(count) for count in (change.old_size, change.size) if count is not None]
+    shown = sizes[0] if len(set(sizes)) == 1 else " -> ".join(sizes)
+    return f"{escaped(change.path)} ({shown})"
+
+
+def _facts(path: str, form: str, count: int, sha256: bytes) -> list[str]:
+    return [
+        f"File:    {escaped(path)}",
+        f"Format:  {escaped(form)}",
+        f"Size:    {count} bytes ({size(count)})",
+        f"SHA-256: {sha256.hex()}",
+    ]
+
+
+def _checkpoint(session: Session, item: ShownCheckpoint) -> Iterator[str]:
+    yield from _facts(item.path, item.format, item.size, item.sha256)
+    share = item.tensor_bytes / item.size if item.size else 0.0
+    yield (
+        f"Tensors: {len(item.tensors)}, {item.tensor_bytes} bytes ({share:.1%} of the file); "
+        f"{item.literal_bytes} bytes beside them"
+    )
+    for note in item.notes:
+        yield f"Note:    {escaped(note)}"
+    yield ""
+    body = [
+        (escaped(row.name), escaped(row.dtype), _shape(row.shape), size(row.bytes))
+        for row in item.tensors
+    ]
+    head, *rest = table(("name", "dtype", "shape", "size"), body, {3})
+    yield session.style(head, "bold")
+    yield from rest
+    if item.views:
+        yield f"\n{counted(len(item.views), 'further name')} for elements of these:"
+    for view in item.views:
+        yield f"  {escaped(view.name)} {_shape(view.shape)} in {escaped(view.source)}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
