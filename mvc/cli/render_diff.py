@@ -237,7 +237,7 @@ def _stat_cells(item: ChangedTensor, scale: float, paper: Paper) -> list[str]:
     if weights is None:
         return ["changed", "", ""]
     name = "Δ‖w‖" if paper.unicode else "d|w|"
-    share = "~" + percent(weights.changed, weights.elements)
+    share = "~" + percent(weights.changed, weights.elements).lstrip("<>")
     return [share, f"{name} {_number(weights.l2)}", _bar(weights, _relative(item), scale)]
 
 
