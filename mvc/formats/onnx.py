@@ -28,6 +28,7 @@ from mvc.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire
 
 EXTERNAL_FORMAT = "onnx-external"
 MAX_IR_VERSION = 100
+MAX_MODEL_FIELDS = 100_000
 LARGE = 4096
 
 _DTYPES = {
@@ -63,7 +64,8 @@ def matches(head: bytes, source: Source) -> bool:
     """Tell whether the whole file reads as a ModelProto with a graph that holds something.
 
     ONNX has no magic number, so every field at the top must be known and of its right wire type
-    up to the last byte, `ir_version` must be plausible, and the graph must not be empty.
+    up to the last byte, `ir_version` must be plausible, and the graph must not be empty. A file
+    of more than MAX_MODEL_FIELDS such fields is something else, and is not read to its end.
     """
     if not head or head[0] >> 3 not in _MODEL_KINDS:
         return False
@@ -71,8 +73,8 @@ def matches(head: bytes, source: Source) -> bool:
     version = 0
     graphs: list[Field] = []
     try:
-        for item in wire.fields(0, source.size):
-            if _MODEL_KINDS.get(item.number) != item.kind:
+        for count, item in enumerate(wire.fields(0, source.size)):
+            if _MODEL_KINDS.get(item.number) != item.kind or count == MAX_MODEL_FIELDS:
                 return False
             if item.number == 1:
                 version = item.value

@@ -40,7 +40,11 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`located` is None for a file kept whole; `warning` says why if it looked like a model."""
+    """What was found in a file.
+
+    `located` is None, or has no extents, for a file kept whole; `warning` then says why if the
+    file looked like a model.
+    """
 
     located: Located | None
     warning: str | None = None
@@ -53,7 +57,7 @@ def locate(source: Source) -> Outcome:
         if not entry.matches(head, source):
             continue
         try:
-            return Outcome(checked(entry.locate(source), source.size))
+            found = checked(entry.locate(source), source.size)
         except FormatError as error:
             return Outcome(
                 None, f"looks like {entry.name}, but {error.message}; kept whole as bytes"
@@ -64,4 +68,12 @@ def locate(source: Source) -> Outcome:
                 f"kept whole as bytes: the tensors of {entry.name} need an extra, "
                 f"pip install 'mvc[{entry.requires}]'",
             )
+        if found.extents or not found.notes:
+            return Outcome(found)
+        reason = found.notes[0].removesuffix(".")
+        return Outcome(
+            found,
+            f"looks like {entry.name}, but no tensor lies plainly in it ({reason}); "
+            "kept whole as bytes",
+        )
     return Outcome(None)

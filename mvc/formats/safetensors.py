@@ -53,9 +53,16 @@ LABELS = {
 
 
 def matches(head: bytes, source: Source) -> bool:
-    """Tell whether the file starts like a safetensors file: a length, then a JSON object."""
+    """Tell whether the file starts like a safetensors file: a length, then a JSON object.
+
+    No length fills all eight bytes; text with a JSON object in its first line does.
+    """
     opening = head[8:].lstrip(b" \t\r\n")
-    return opening.startswith(b"{") and opening[1:].lstrip(b" \t\r\n")[:1] in (b'"', b"}")
+    return (
+        head[7:8] == b"\0"
+        and opening.startswith(b"{")
+        and opening[1:].lstrip(b" \t\r\n")[:1] in (b'"', b"}")
+    )
 
 
 def locate(source: Source) -> Located:
