@@ -148,7 +148,8 @@ def compare_tensors(
     old: TensorSource, new: TensorSource, keep: Callable[[str], bool] = everything
 ) -> TensorChanges:
     """Compare the tensors of two files by name, among the names that `keep` wants."""
-    sides = [item for item in _resolved(old, new) if keep(item[0])]
+    resolved = [item for item in _resolved(old, new) if keep(item[0])]
+    sides = [item for item in resolved if not _same(item[1], item[2])]
     shared = [(name, one, two) for name, one, two in sides if one and two]
     added = [_described(name, two) for name, one, two in sides if two and not one]
     removed = [_described(name, one) for name, one, two in sides if one and not two]
@@ -160,7 +161,9 @@ def compare_tensors(
         else:
             dtypes, shapes = (before.dtype, after.dtype), (before.shape, after.shape)
             recoded.append(Recoded(name, *dtypes, *shapes, after.content.size))
-    own = {name for name, _, two in sides if two} & set(new.names)
+    names = {name for name in new.names if keep(name)}
+    names |= {name for name, one, two in resolved if one and two}
+    differ = {name for name, _, two in sides if two}
     views = _view_changes(old, new, keep)
     return TensorChanges(
         _ordered([*added, *views[0]]),
@@ -168,7 +171,7 @@ def compare_tensors(
         _ordered([item for item in recoded if item.old_shape != item.new_shape]),
         _ordered([item for item in recoded if item.old_shape == item.new_shape]),
         _ordered(pairs),
-        sum(1 for name in new.names if keep(name)) - len(own),
+        len(names - differ),
     )
 
 
@@ -184,9 +187,11 @@ def _resolved(
             one = _viewed(old, name)
         elif two is None:
             two = _viewed(new, name)
-        if one and two and one.tensor == two.tensor:
-            continue
         yield name, one, two
+
+
+def _same(one: Held | None, two: Held | None) -> bool:
+    return one is not None and two is not None and one.tensor == two.tensor
 
 
 def _viewed(source: TensorSource, name: str) -> Held | None:
