@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mvc.base.errors import MvcError
-from mvc.repo.repository import Repository
+
+if TYPE_CHECKING:
+    from mvc.repo.repository import Repository
 
 MAX_OFFERS = 1000
 
@@ -40,6 +43,8 @@ def settings(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 def _offers(
     ctx: click.Context, incomplete: str, source: Callable[[Repository, str], list[str]]
 ) -> list[str]:
+    from mvc.repo.repository import Repository
+
     given = ctx.find_root().params.get("directory")
     try:
         with Repository.discover(Path.cwd() / (given or ".")) as repo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -87,6 +86,8 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
 
 def _tell(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
     if as_json:
+        import json
+
         body = {"error": {"code": code, "message": message, "hint": hint}}
         text = json.dumps(body) + "\n"
     else:

@@ -16,10 +16,12 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
         session.json({"branch": done.branch, "commit": commit, "written": done.written})
         return
     files = f", {counted(done.written, 'file')} written" if done.written else ""
-    at = session.style(short(done.commit), "yellow") if done.commit else "no commit yet"
+    at = session.style(short(done.commit), "yellow")
     if done.branch is None:
         session.say(f"HEAD is detached at {at}{files}")
         session.note("`mvc switch -c NAME` makes a branch here for new commits")
+    elif done.commit is None:
+        session.say(f"on branch {escaped(done.branch)}, which has no commits yet")
     else:
         session.say(f"on branch {escaped(done.branch)} at {at}{files}")
 

@@ -8,6 +8,7 @@ from mvc.cli.escape import escaped, escaped_lines
 from mvc.cli.render_log import Lines
 from mvc.cli.session import Session
 from mvc.cli.wording import counted, local_time, size
+from mvc.ops.log import decorations
 from mvc.ops.ls_tree import Row
 from mvc.ops.show import FileChange, Shown, ShownBlob, ShownCheckpoint, ShownCommit
 from mvc.repo.history import Version
@@ -53,7 +54,7 @@ def _commit(session: Session, item: ShownCommit) -> Iterator[str]:
         yield f"Author:  {escaped(item.tag.author)}"
         yield f"Date:    {local_time(item.tag.time)}"
         yield from ("", *(f"    {line}" for line in escaped_lines(item.tag.message)), "")
-    yield from Lines(session, {}).of(Version(item.id, item.commit))
+    yield from Lines(session, decorations(session.repo)).of(Version(item.id, item.commit))
     yield ""
     for change in item.changes:
         yield session.style(f"  {change.status + ':':<10}", _STYLES[change.status]) + _sizes(change)

@@ -9,12 +9,15 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mvc.base.errors import NotFoundError
 from mvc.base.progress import SILENT, Progress
-from mvc.repo.repository import Environment, Repository
+
+if TYPE_CHECKING:
+    from mvc.repo.repository import Environment, Repository
 
 _STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 
@@ -39,6 +42,8 @@ class Session:
     def repo(self) -> Repository:
         """The repository around the folder, opened at the first use."""
         if self._repo is None:
+            from mvc.repo.repository import Repository
+
             self._repo = Repository.discover(self.directory, self.environment())
         return self._repo
 
@@ -53,6 +58,8 @@ class Session:
 
     def environment(self) -> Environment:
         """Return what the library is told of the outside."""
+        from mvc.repo.repository import Environment
+
         return Environment(
             user_config=user_config(),
             author=self.author or _given_author(),

@@ -51,7 +51,10 @@ def _long(session: Session, found: StatusResult) -> None:
         session.write("No commits yet")
     if not found.clean:
         session.write("\nChanges that `mvc commit` will record:")
-        session.write("  (`mvc restore FILE` drops them)")
+        if found.modified or found.deleted:
+            session.write("  (`mvc restore FILE` drops them)")
+        if found.added:
+            session.write("  (`mvc rm --cached FILE` stops tracking)")
         for name, colour in (("added", "green"), ("modified", "yellow"), ("deleted", "red")):
             for path in getattr(found, name):
                 session.write(session.style(f"    {name + ':':<10} {escaped(path)}", colour))
@@ -60,5 +63,10 @@ def _long(session: Session, found: StatusResult) -> None:
         for path in found.untracked:
             session.write(session.style(f"    {escaped(path)}", "red"))
     if found.clean:
-        tail = ", but untracked files are present" if found.untracked else ", the files are clean"
+        if found.head is None:
+            tail = "" if found.untracked else ": `mvc add FILE` starts tracking"
+        else:
+            tail = (
+                ", but files are untracked" if found.untracked else ", all tracked files are clean"
+            )
         session.write(("\n" if found.untracked else "") + "Nothing to commit" + tail)
