@@ -14,11 +14,11 @@ import secrets
 import shutil
 import stat as stat_module
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from mvc.base.errors import (
     FormatError,
@@ -81,6 +81,19 @@ def stat_file(path: Path) -> FileStat | None:
 def is_dir(path: Path) -> bool:
     """Tell whether `path` is a directory (a link to one counts)."""
     return os.path.isdir(path)
+
+
+def kind(path: Path) -> Literal["missing", "file", "directory", "other"]:
+    """Tell what has this name; a link is "other", whatever it points at."""
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError as error:
+        raise StorageError(f"cannot look at {path}: {error.strerror}") from error
+    if stat_module.S_ISREG(mode):
+        return "file"
+    return "directory" if stat_module.S_ISDIR(mode) else "other"
 
 
 def lexists(path: Path) -> bool:
@@ -521,6 +534,11 @@ class Anchored:
                 return _stat(os.stat(parts[-1], dir_fd=fd, follow_symlinks=False))
         finally:
             os.close(fd)
+
+    def sync(self, files: Iterable[tuple[str, ...]]) -> None:
+        """Make the names of files that were put durable, with those of their directories."""
+        for above in {parts[:depth] for parts in files for depth in range(len(parts))}:
+            sync_dir(self.root.joinpath(*above))
 
     def remove(self, parts: tuple[str, ...]) -> None:
         """Remove a file and the directories that this leaves empty."""

@@ -63,6 +63,7 @@ def _below(tree: Worktree, path: Path, *, force: bool) -> list[str]:
             f"{name} is neither a file nor a directory",
             hint="links, pipes and devices are not versioned; add what a link points at",
         )
+    _check_plain_parents(tree, name)
     ignore = Ignore(tree.root)
     found = []
     for entry in fileio.walk_files(target, ALWAYS):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mvc.base.errors import NegativeAnswer, NotFoundError
+from mvc.base.errors import IntegrityError, NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.objects.tree import Entry
 from mvc.repo import revisions
 from mvc.repo.names import check_branch
-from mvc.repo.refs import BRANCHES
+from mvc.repo.refs import BRANCHES, Head
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import Worktree, locked_worktree
 
@@ -83,7 +84,7 @@ def move(
     HEAD stays. A run that was cut off is completed by running it again: files that already have
     their new content are in nobody's way.
     """
-    head, files = tree.head_files(), tree.files_of(target)
+    head, files = _head_files(tree), tree.files_of(target)
     if not force and (lost := tree.blockers(files, head)):
         some = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise NegativeAnswer(
@@ -103,7 +104,7 @@ def _go(
     progress: Progress,
 ) -> SwitchResult:
     with locked_worktree(repo) as tree:
-        before = repo.refs.head()
+        before = _head(repo)
         written = move(repo, tree, target, force=force, progress=progress)
         name = ref.removeprefix(BRANCHES) if ref else target.hex()[:12]
         if create and ref:
@@ -112,6 +113,22 @@ def _go(
         if ref is None or before.ref != ref or before.commit != target:
             repo.refs.set_head(ref or target, change)
     return SwitchResult(ref.removeprefix(BRANCHES) if ref else None, target, written)
+
+
+def _head(repo: Repository) -> Head:
+    try:
+        return repo.refs.head()
+    except IntegrityError:
+        # Going elsewhere is how a damaged HEAD is mended.
+        return Head(None, None)
+
+
+def _head_files(tree: Worktree) -> dict[str, Entry]:
+    try:
+        return tree.head_files()
+    except IntegrityError:
+        # Nothing is known to be unchanged then, so every file that differs is in the way.
+        return {}
 
 
 def _unborn(repo: Repository, branch: str) -> SwitchResult:

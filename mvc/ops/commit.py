@@ -16,6 +16,7 @@ from mvc.objects.model import Content, Tensor
 from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.ingest import Ingested, ingest
+from mvc.repo.names import nested
 from mvc.repo.repository import Repository
 from mvc.repo.restore import read_blob, read_checkpoint, read_tensor
 from mvc.repo.state import Known
@@ -98,6 +99,11 @@ def record(
     """Store trees and commit, make them durable, and move what HEAD points at."""
     if len(request.message.encode("utf-8", "replace")) > MAX_MESSAGE:
         raise FormatError(f"a commit message is at most {MAX_MESSAGE} bytes")
+    if pair := nested(files):
+        raise NegativeAnswer(
+            f"{pair[0]} is a file in this version, so {pair[1]} cannot be one",
+            hint=f"`mvc rm --cached {pair[0]}` drops the former from the next version",
+        )
     new = tx.put(
         Commit(
             trees.write_files(tx.put, files),

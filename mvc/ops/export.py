@@ -11,6 +11,7 @@ from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import revisions, trees
+from mvc.repo.names import split_path
 from mvc.repo.repository import Repository
 from mvc.repo.restore import write_file
 
@@ -51,6 +52,7 @@ def export(
                 anchor.put(staged.seal(), tuple(path.split("/")))
             finally:
                 staged.discard()
+    anchor.sync(tuple(path.split("/")) for path in files)
     fileio.remove_tree(target / ".mvc-export")
     progress.finish()
     return ExportResult(found.commit, len(files), total)
@@ -59,4 +61,5 @@ def export(
 def _files(repo: Repository, found: revisions.Found) -> dict[str, Entry]:
     if found.entry.kind == "tree":
         return trees.files(repo.store, found.entry.id)
+    split_path(found.entry.name)
     return {found.entry.name: found.entry}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mvc.base.errors import IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.ops.checkout import move
@@ -28,12 +29,12 @@ def reset(
     Where the branch was stays in the reflog.
     """
     target = revisions.resolve(repo, revision)
-    before = repo.head_commit()
     if repo.worktree is None:
+        before = _before(repo)
         repo.advance(before, target, f"reset: moving to {revision}")
     else:
         with locked_worktree(repo) as tree:
-            before = repo.head_commit()
+            before = _before(repo)
             if hard:
                 move(repo, tree, target, force=True, progress=progress)
             else:
@@ -42,3 +43,11 @@ def reset(
                 tree.state.save()
             repo.advance(before, target, f"reset: moving to {revision}")
     return ResetResult(repo.refs.head().branch, target)
+
+
+def _before(repo: Repository) -> ObjectId | None:
+    try:
+        return repo.head_commit()
+    except IntegrityError:
+        # A reset is how a damaged ref is mended.
+        return None

@@ -48,6 +48,7 @@ def restore(
                 )
             wanted |= inside
         stale = {name: entry for name, entry in wanted.items() if not tree.has(name, entry)}
+        tree.check_free(list(stale), set(), force=True)
         for name in wanted:
             tree.state.files.setdefault(name, None)
         tree.write(stale, progress)

@@ -25,10 +25,22 @@ class Ignore:
         if text.strip():
             from pathspec import GitIgnoreSpec
 
-            self._spec = GitIgnoreSpec.from_lines(text.splitlines())
+            lines = [line for line in text.splitlines() if _understood(line)]
+            self._spec = GitIgnoreSpec.from_lines(lines)
 
     def covers(self, path: str) -> bool:
         """Tell whether an untracked file is ignored."""
         if path.rpartition("/")[2].startswith(".mvc-") and path.endswith(".tmp"):
             return True
         return self._spec is not None and self._spec.match_file(path)
+
+
+def _understood(line: str) -> bool:
+    """Tell whether a line is a pattern; git passes over the others, too."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True

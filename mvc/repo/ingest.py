@@ -12,6 +12,7 @@ from typing import Protocol
 
 from mvc.base import dtypes
 from mvc.base.dtypes import Family
+from mvc.base.errors import LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.codec.segments import swapped
@@ -105,7 +106,12 @@ def ingest(
         located = checked(located, source.size)
     if located is None or not located.extents:
         return _ingest_blob(tx, source, bases, warning, progress)
-    return _ingest_checkpoint(tx, source, located, bases, progress)
+    try:
+        return _ingest_checkpoint(tx, source, located, bases, progress)
+    except LimitError as error:
+        # Its description would be larger than an object may be; its bytes are not.
+        warning = f"looks like {located.format}, but {error.message}; kept whole as bytes"
+        return _ingest_blob(tx, source, bases, warning, progress)
 
 
 def _ingest_blob(

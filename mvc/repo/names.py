@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from mvc.base.errors import FormatError, UsageError
 
@@ -74,6 +75,17 @@ def clash(paths: list[str]) -> tuple[str, str] | None:
             other = seen.setdefault(folded(part), part)
             if other != part:
                 return other, part
+    return None
+
+
+def nested(paths: Iterable[str]) -> tuple[str, str] | None:
+    """Return a path and one below it, which cannot both be files."""
+    every = set(paths)
+    for path in sorted(every):
+        pieces = path.split("/")
+        for depth in range(1, len(pieces)):
+            if (above := "/".join(pieces[:depth])) in every:
+                return above, path
     return None
 
 

@@ -61,14 +61,29 @@ class Refs:
 
     def head(self) -> Head:
         """Return where HEAD points."""
-        try:
-            text = self._storage.read(keys.HEAD).decode("utf-8")
-        except (NotFoundError, UnicodeDecodeError):
-            text = ""
-        if text.startswith(_SYMBOLIC + BRANCHES) and text.endswith("\n"):
-            name = text[len(_SYMBOLIC) : -1]
+        text = self._head_text()
+        name = _branch_of(text)
+        if name is not None:
             return Head(name, self.get(name))
         return Head(None, _parsed(text, keys.HEAD))
+
+    def _head_text(self) -> str:
+        try:
+            return self._storage.read(keys.HEAD).decode("utf-8")
+        except (NotFoundError, UnicodeDecodeError):
+            return ""
+
+    def mend_head(self, new: ObjectId, change: Change) -> None:
+        """Overwrite the damaged ref that HEAD points at, or HEAD if that is what is damaged."""
+        name = _branch_of(self._head_text())
+        if name is None:
+            self.set_head(new, change)
+            return
+        damaged = self._storage.read(keys.ref(name))
+        if not self._storage.compare_and_swap(keys.ref(name), damaged, _line(new)):
+            raise _moved(name)
+        self._log(name, change)
+        self._log(keys.HEAD, change)
 
     def get(self, name: str) -> ObjectId | None:
         """Return what a ref points to, None if there is no such ref."""
@@ -95,10 +110,7 @@ class Refs:
         if old is None and new is not None:
             self._check_free(name)
         if not self._storage.compare_and_swap(keys.ref(name), _line(old), _line(new)):
-            raise RemoteMovedError(
-                f"{short(name)} was moved by another process meanwhile",
-                hint="look at `mvc log` and run the command again",
-            )
+            raise _moved(name)
         if new is None:
             self._forget(name)
         else:
@@ -184,6 +196,20 @@ def short(name: str) -> str:
     return name.removeprefix(BRANCHES).removeprefix(TAGS)
 
 
+def _branch_of(text: str) -> str | None:
+    """Return the ref that HEAD's content names, None if it names none."""
+    if text.startswith(_SYMBOLIC + BRANCHES) and text.endswith("\n"):
+        return text[len(_SYMBOLIC) : -1]
+    return None
+
+
+def _moved(name: str) -> RemoteMovedError:
+    return RemoteMovedError(
+        f"{short(name)} was moved by another process meanwhile",
+        hint="look at `mvc log` and run the command again",
+    )
+
+
 def _line(target: ObjectId | None) -> bytes | None:
     return None if target is None else target.hex().encode() + b"\n"
 
@@ -198,9 +224,10 @@ def _parsed(text: str, name: str) -> ObjectId:
 
 
 def _damaged(name: str) -> IntegrityError:
+    way = "`mvc switch BRANCH`" if name == keys.HEAD else "`mvc reset ID`"
     return IntegrityError(
         f"{name} is damaged: it holds no object id",
-        hint=f"`mvc reflog {short(name)}` shows what it was; `mvc reset` sets it again",
+        hint=f"`mvc reflog {short(name)}` shows what it was; {way} sets it again",
     )
 
 

@@ -153,9 +153,17 @@ class Repository:
         return Change(old, new, author, self.environment.clock(), reason)
 
     def advance(self, old: ObjectId | None, new: ObjectId, reason: str) -> None:
-        """Move what HEAD points at from `old` to `new`: the branch, or HEAD itself."""
+        """Move what HEAD points at from `old` to `new`: the branch, or HEAD itself.
+
+        Raises RemoteMovedError if it is not at `old`. Where it is damaged there is nothing to lose,
+        and it is overwritten.
+        """
         change = self.change(old, new, reason)
-        head = self.refs.head()
+        try:
+            head = self.refs.head()
+        except IntegrityError:
+            self.refs.mend_head(new, change)
+            return
         if head.ref is None:
             self.refs.set_head(new, change)
             return

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import xxhash
+
 from mvc.base import fileio
 from mvc.base.errors import FormatError, NotFoundError
 from mvc.base.fileio import FileStat
@@ -59,12 +61,17 @@ Held = Known | Left | None
 
 
 class State:
-    """The tracked paths, in `path`; a path maps to None until its content has been read."""
+    """The tracked paths, in `path`; a path maps to None until its content has been read.
+
+    `lost` tells that there is no such file or that it is damaged.
+    """
 
     def __init__(self, path: Path, staging: Path) -> None:
         self._path = path
         self._staging = staging
-        self.files: dict[str, Held] = _load(path)
+        found = _load(path)
+        self.lost = found is None
+        self.files: dict[str, Held] = found or {}
         self._saved = dict(self.files)
 
     @property
@@ -74,7 +81,7 @@ class State:
 
     def save_if_current(self) -> None:
         """Save unless another process saved since this state was read; call under the lock."""
-        if _load(self._path) == self._saved:
+        if (_load(self._path) or {}) == self._saved:
             self.save()
 
     def save(self) -> None:
@@ -82,11 +89,14 @@ class State:
         if not self.changed:
             return
         fileio.clear(self._staging)
-        rows = [
-            [name, None if held is None else _packed(held)]
-            for name, held in sorted(self.files.items())
-        ]
-        fileio.write_file(self._path, canonical.encode([VERSION, rows]), self._staging)
+        rows = canonical.encode(
+            [
+                [name, None if held is None else _packed(held)]
+                for name, held in sorted(self.files.items())
+            ]
+        )
+        data = canonical.encode([VERSION, xxhash.xxh3_64_intdigest(rows), rows])
+        fileio.write_file(self._path, data, self._staging)
         self._saved = dict(self.files)
 
     def settle(self, root: Path, paths: list[str]) -> None:
@@ -119,19 +129,20 @@ def _packed(held: Known | Left) -> list[object]:
     return [held.id, held.sha256, numbers, held.seen_ns]
 
 
-def _load(path: Path) -> dict[str, Held]:
+def _load(path: Path) -> dict[str, Held] | None:
     try:
         data = fileio.read_bytes(path, canonical.MAX_OBJECT)
     except NotFoundError:
-        return {}
+        return None
     try:
-        version, rows = canonical.decode(data)
-        if version != VERSION:
-            raise FormatError("unknown version")
-        return {name: None if held is None else _unpacked(held) for name, held in rows}
+        version, check, rows = canonical.decode(data)
+        if version != VERSION or xxhash.xxh3_64_intdigest(rows) != check:
+            raise FormatError("damaged, or of another version")
+        held = canonical.decode(rows)
+        return {name: None if item is None else _unpacked(item) for name, item in held}
     except (FormatError, ValueError, TypeError):
-        # Losing it loses no content: every file is compared with HEAD by its bytes.
-        return {}
+        # Losing it loses no content: the files of HEAD are compared with it by their bytes.
+        return None
 
 
 def _unpacked(value: object) -> Known | Left:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from mvc.base.errors import FormatError, IntegrityError, LimitError
 from mvc.base.ids import ObjectId
 from mvc.objects.tree import MAX_TENSOR_DEPTH, Entry, Tree, tensor_path
-from mvc.repo.names import MAX_TREE_DEPTH, clash, split_path
+from mvc.repo.names import MAX_TREE_DEPTH, clash, name_problem, split_path
 from mvc.store.object_store import ObjectStore
 
 MAX_FILES = 1_000_000
@@ -28,6 +28,8 @@ def files(store: ObjectStore, root: ObjectId) -> dict[str, Entry]:
     """Return all files below a tree by path. Refuses names that are not portable."""
     found: dict[str, Entry] = {}
     for path, entry in _walk(store, root, "/", MAX_TREE_DEPTH):
+        if path in found:
+            raise IntegrityError(f"a version has {path[:80]!r} twice")
         if entry.kind not in ("blob", "checkpoint"):
             raise IntegrityError(f"a version cannot hold a {entry.kind}")
         split_path(path)
@@ -104,6 +106,8 @@ def _walk(
     if depth <= 0:
         raise LimitError("a tree is nested too deeply")
     for entry in read_tree(store, root).entries:
+        if separator and (problem := name_problem(entry.name)):
+            raise IntegrityError(f"{entry.name[:80]!r} cannot be a file name: {problem}")
         if entry.kind == "tree":
             for path, leaf in _walk(store, entry.id, separator, depth - 1):
                 yield f"{entry.name}{separator}{path}", leaf

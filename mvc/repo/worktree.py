@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mvc.base import fileio
-from mvc.base.errors import NegativeAnswer, NotFoundError, StorageError
+from mvc.base.errors import FormatError, MvcError, NegativeAnswer, NotFoundError, StorageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.ignore import ALWAYS, Ignore
-from mvc.repo.names import name_problem
+from mvc.repo.names import name_problem, split_path
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known, Left, State
 
@@ -49,6 +49,10 @@ class Worktree:
         self.root = repo.root
         self.state = State(repo.folder / "worktree", repo.folder / "tmp" / "state")
         self._anchor = fileio.Anchored(self.root)
+        self._seen: dict[str, fileio.FileStat | None] = {}
+        if self.state.lost:
+            with suppress(MvcError):
+                self.state.files.update(dict.fromkeys(self.head_files()))
 
     def head_files(self) -> dict[str, Entry]:
         """Return the files of HEAD by path, none before the first commit."""
@@ -138,7 +142,7 @@ class Worktree:
         gone = [path for path in head if path not in target and path in self.state.files]
         lost = []
         for path in [*changed, *gone]:
-            stat = fileio.stat_file(self.root / path)
+            stat = self._seen[path] = fileio.stat_file(self.root / path)
             held = self.state.files.get(path)
             if stat is None or (isinstance(held, Left) and held.stat == stat):
                 continue
@@ -157,7 +161,8 @@ class Worktree:
     ) -> int:
         """Make the tracked files those of `target`; return how many files were written.
 
-        Local changes to files that are equal in both versions are kept unless `force`.
+        Local changes to files that are equal in both versions are kept unless `force`. Raises
+        NegativeAnswer, before anything is changed, where something is in the way of a file.
         """
         wanted = []
         for path, entry in target.items():
@@ -170,10 +175,12 @@ class Worktree:
             if stat is None and untouched and kept and not force:
                 continue
             wanted.append(path)
-        for path in head:
-            if path not in target and path in self.state.files:
-                self._anchor.remove(tuple(path.split("/")))
-                del self.state.files[path]
+        gone = [path for path in head if path not in target and path in self.state.files]
+        self.check_free(wanted, set(gone), force=force)
+        for path in gone:
+            self._check_unchanged(path)
+            self._anchor.remove(tuple(path.split("/")))
+            del self.state.files[path]
         self.write({path: target[path] for path in wanted}, progress)
         for path, entry in target.items():
             if path in self.state.files or path not in head or head[path].id != entry.id:
@@ -196,13 +203,61 @@ class Worktree:
                 try:
                     sha256 = write_file(self.repo.store, entry, staged.write, progress)
                     sealed = staged.seal(durable=durable)
+                    self._check_unchanged(path)
                     stat = self._anchor.put(sealed, tuple(path.split("/")))
                 finally:
                     staged.discard()
                 self.state.files[path] = Known(entry.id, sha256, stat, fileio.now_ns())
+        if durable:
+            self._anchor.sync([tuple(path.split("/")) for path in files])
         progress.finish()
         self.state.settle(self.root, list(files))
         self.state.save()
+
+    def check_free(self, paths: list[str], leaving: set[str], *, force: bool) -> None:
+        """Raise NegativeAnswer if something that is no file is where files are to be written.
+
+        `leaving` are the tracked files that are removed before. `force` lets a link or a pipe be
+        replaced, but never lets one be followed or a directory vanish.
+        """
+        sound: set[str] = {""}
+        for path in paths:
+            above = path.rpartition("/")[0]
+            if above not in sound:
+                self._check_folder(above, leaving)
+                sound.add(above)
+            found = fileio.kind(self.root / path)
+            if found == "directory" and not self._empties(path, leaving):
+                raise _in_the_way(path, "it is a directory")
+            if found == "other" and not force:
+                raise _in_the_way(path, "it is not a file")
+
+    def _check_folder(self, folder: str, leaving: set[str]) -> None:
+        pieces = folder.split("/")
+        for depth in range(1, len(pieces) + 1):
+            part = "/".join(pieces[:depth])
+            found = fileio.kind(self.root / part)
+            if found == "missing" or part in leaving:
+                return
+            if found != "directory":
+                raise _in_the_way(part, "it is not a directory")
+
+    def _empties(self, folder: str, leaving: set[str]) -> bool:
+        """Tell whether a directory will be gone once the files of `leaving` are."""
+        inside = [f"{folder}/{name}" for name in fileio.names(self.root / folder)]
+        return bool(inside) and all(
+            path in leaving
+            or (fileio.kind(self.root / path) == "directory" and self._empties(path, leaving))
+            for path in inside
+        )
+
+    def _check_unchanged(self, path: str) -> None:
+        """Raise NegativeAnswer if a file changed after it was found to hold nothing new."""
+        if path in self._seen and fileio.stat_file(self.root / path) != self._seen[path]:
+            raise NegativeAnswer(
+                f"{path} changed meanwhile and is left as it is",
+                hint="run this again when the program that writes it is done",
+            )
 
     def remove(self, path: str) -> None:
         """Remove a file and stop tracking it."""
@@ -212,7 +267,8 @@ class Worktree:
     def relative(self, path: Path) -> str:
         """Return a path given by the user as a path inside the tree ("" for the root)."""
         absolute = path if path.is_absolute() else self.root / path
-        resolved = absolute.parent.resolve() / absolute.name if absolute.name else absolute
+        named = absolute.name not in ("", "..")
+        resolved = absolute.parent.resolve() / absolute.name if named else absolute.resolve()
         root = self.root.resolve()
         for candidate, base in ((resolved, root), (absolute, self.root)):
             if candidate == base:
@@ -242,6 +298,16 @@ def check_addable(path: str) -> None:
             raise NegativeAnswer(
                 f"{path[:200]!r} cannot be versioned: {problem}", hint="rename it and add it again"
             )
+    try:
+        split_path(path)
+    except FormatError as error:
+        raise NegativeAnswer(error.message, hint="move it to a shorter path") from None
+
+
+def _in_the_way(path: str, why: str) -> NegativeAnswer:
+    return NegativeAnswer(
+        f"{path} is in the way: {why}", hint="move it elsewhere and run this again"
+    )
 
 
 @contextmanager
