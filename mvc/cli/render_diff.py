@@ -1,20 +1,20 @@
-"""A comparison as people and as programs read it."""
+"""A comparison as people read it; `diff_json` has it as programs do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from mvc.cli.diff_json import totals
 from mvc.cli.escape import escaped, escaped_lines
 from mvc.cli.wording import counted, short, size
-from mvc.diff.structure import Described, Recoded
+from mvc.diff.structure import Recoded, Status
 from mvc.diff.weights import Weights
-from mvc.ops.diff import ChangedTensor, DiffResult, End, FileDiff, FileEnd, TensorDiff
+from mvc.ops.diff import ChangedTensor, DiffResult, FileDiff, TensorDiff
 
 BAR = 8
 LEAST_NAME = 16
-MARKS = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
+MARKS: dict[Status, str] = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
 COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
 
 
@@ -61,7 +61,8 @@ def lines(result: DiffResult, paper: Paper) -> Iterator[str]:
             colour = COLOURS.get(line[:1])
             yield "  " + (paper.style(line, colour) if colour else line)
     yield ""
-    yield _totals(result, paper)
+    yield from _totals(result)
+    yield from _sums(result, paper)
 
 
 def stat_lines(result: DiffResult, paper: Paper) -> Iterator[str]:
@@ -73,7 +74,7 @@ def stat_lines(result: DiffResult, paper: Paper) -> Iterator[str]:
     if not result.files:
         return
     changed = [item for file in result.files if file.tensors for item in file.tensors.changed]
-    scale = max((_relative(item) for item in changed), default=0.0)
+    scale = max((_relative(item) or 0.0 for item in changed), default=0.0)
     for file in result.files:
         yield _header(file, paper)
         if file.tensors is None:
@@ -86,7 +87,8 @@ def stat_lines(result: DiffResult, paper: Paper) -> Iterator[str]:
         for name, (_, text, bytes_, mark) in zip(names, rows, strict=True):
             line = f"{name:<{longest}}  {_bar_styled(text.ljust(middle), mark, paper)}"
             yield f"  {line}  {size(bytes_):>7}"
-    yield _totals(result, paper)
+    yield from _totals(result)
+    yield from _sums(result, paper)
 
 
 def name_lines(result: DiffResult) -> Iterator[str]:
@@ -116,7 +118,10 @@ def _header(file: FileDiff, paper: Paper) -> str:
     parts.append(_both([size(end.size) for end in ends], paper))
     if file.tensors is not None and not file.tensors.differs:
         parts.append("no tensor differs, other bytes do")
-    elif file.status == "modified" and file.tensors is None and file.text is None:
+    elif file.text is not None:
+        marks = [line[:1] for line in file.text.split("\n")]
+        parts.append(f"+{marks.count('+')} -{marks.count('-')}")
+    elif file.status == "modified" and file.tensors is None:
         parts.append("bytes differ")
     return "  ".join(part for part in parts if part)
 
@@ -238,18 +243,20 @@ def _stat_cells(item: ChangedTensor, scale: float, paper: Paper) -> list[str]:
         return ["changed", "", ""]
     name = "Δ‖w‖" if paper.unicode else "d|w|"
     share = "~" + percent(weights.changed, weights.elements).lstrip("<>")
-    return [share, f"{name} {_number(weights.l2)}", _bar(weights, _relative(item), scale)]
+    return [share, f"{name} {_number(weights.l2)}", _bar(weights, scale)]
 
 
-def _relative(item: ChangedTensor) -> float:
-    return (item.weights and item.weights.relative_l2) or 0.0
+def _relative(item: ChangedTensor) -> float | None:
+    return item.weights.relative_l2 if item.weights else None
 
 
-def _bar(weights: Weights, relative: float, scale: float) -> str:
+def _bar(weights: Weights, scale: float) -> str:
     moved = (weights.grown or 0) + (weights.shrunk or 0)
     if not moved:
         return "~"
-    length = max(2, round(BAR * relative / scale)) if scale else BAR
+    # A change from nothing is greater than any share of something.
+    share = 1.0 if weights.relative_l2 is None or not scale else weights.relative_l2 / scale
+    length = max(2, round(BAR * share))
     plus = round(length * (weights.grown or 0) / moved)
     plus = min(max(plus, 1 if weights.grown else 0), length - (1 if weights.shrunk else 0))
     return "+" * plus + "-" * (length - plus)
@@ -266,130 +273,23 @@ def _bar_styled(text: str, mark: str, paper: Paper) -> str:
     return head + coloured + text[len(bare) :]
 
 
-def _totals(result: DiffResult, paper: Paper) -> str:
-    totals = totals_json(result)
-    parts = [
-        counted(len(result.files), "file") + " differ" + ("s" if len(result.files) == 1 else "")
-    ]
+def _totals(result: DiffResult) -> Iterator[str]:
+    sums = totals(result)
+    count = len(result.files)
+    parts = [f"{counted(count, 'file')} differ{'s' if count == 1 else ''}"]
     found = [
-        f"{totals[f'tensors_{what}']} {what}"
+        f"{sums[f'tensors_{what}']} {what}"
         for what in ("changed", "added", "removed", "reshaped", "recast", "unchanged")
-        if totals[f"tensors_{what}"]
+        if sums[f"tensors_{what}"]
     ]
     if found:
         parts.append("tensors: " + ", ".join(found))
-    if totals["elements"]:
-        share = percent(totals["changed_elements"], totals["elements"])
-        parts.append(f"{share} of {totals['elements']:,} elements compared")
-    if result.l2 is not None:
-        parts.append(f"{paper.delta} {_number(result.l2)}")
-    return "; ".join(parts)
+    yield "; ".join(parts)
 
 
-def as_json(result: DiffResult) -> dict[str, Any]:
-    """Return the whole comparison as documented in docs/diff.md."""
-    return {
-        "from": _end_json(result.old),
-        "to": _end_json(result.new),
-        "files": [_file_json(file) for file in result.files],
-        "totals": totals_json(result),
-    }
-
-
-def totals_json(result: DiffResult) -> dict[str, Any]:
-    """Return the sums over all files."""
-    with_tensors = [file.tensors for file in result.files if file.tensors]
-    measured = [item.weights for each in with_tensors for item in each.changed if item.weights]
-    return {
-        **{
-            f"files_{status}": sum(file.status == status for file in result.files)
-            for status in MARKS
-        },
-        **{
-            f"tensors_{what}": sum(len(getattr(each, what)) for each in with_tensors)
-            for what in ("added", "removed", "reshaped", "recast", "changed")
-        },
-        "tensors_unchanged": sum(each.unchanged for each in with_tensors),
-        "elements": sum(weights.elements for weights in measured),
-        "changed_elements": sum(weights.changed for weights in measured),
-        "l2": result.l2,
-    }
-
-
-def _end_json(end: End) -> str | None:
-    return end.commit.hex() if end.commit else end.name if end.name == "worktree" else None
-
-
-def _file_json(file: FileDiff) -> dict[str, Any]:
-    shown = file.new or file.old
-    return {
-        "path": file.path,
-        "old_path": file.old.path if file.old else None,
-        "status": file.status,
-        "old": _id(file.old),
-        "new": _id(file.new),
-        "old_size": file.old.size if file.old else None,
-        "new_size": file.new.size if file.new else None,
-        "format": shown.format or None if shown else None,
-        "old_format": file.old.format or None if file.old else None,
-        "tensors": _tensors_json(file.tensors) if file.tensors else None,
-        "unchanged_tensors": file.tensors.unchanged if file.tensors else None,
-        "text": file.text,
-    }
-
-
-def _id(end: FileEnd | None) -> str | None:
-    return end.id.hex() if end and end.id else None
-
-
-def _tensors_json(tensors: TensorDiff) -> dict[str, Any]:
-    return {
-        "added": [_described_json(item) for item in tensors.added],
-        "removed": [_described_json(item) for item in tensors.removed],
-        "reshaped": [_recoded_json(item) for item in tensors.reshaped],
-        "recast": [_recoded_json(item) for item in tensors.recast],
-        "changed": [_changed_json(item) for item in tensors.changed],
-    }
-
-
-def _described_json(item: Described) -> dict[str, Any]:
-    return {"name": item.name, "dtype": item.dtype, "shape": item.shape, "bytes": item.bytes}
-
-
-def _recoded_json(item: Recoded) -> dict[str, Any]:
-    return {
-        "name": item.name,
-        "old_dtype": item.old_dtype,
-        "new_dtype": item.new_dtype,
-        "old_shape": item.old_shape,
-        "new_shape": item.new_shape,
-    }
-
-
-def _changed_json(item: ChangedTensor) -> dict[str, Any]:
-    weights = item.weights
-    numbers = (
-        {
-            "unit": weights.unit,
-            "elements": weights.elements,
-            "changed": weights.changed,
-            "changed_fraction": weights.changed_fraction,
-            "grown": weights.grown,
-            "shrunk": weights.shrunk,
-            "l2": weights.l2,
-            "relative_l2": weights.relative_l2,
-            "cosine": weights.cosine,
-            "max_abs": weights.max_abs,
-            "old_nonfinite": weights.old_nonfinite,
-            "new_nonfinite": weights.new_nonfinite,
-        }
-        if weights
-        else {}
-    )
-    return {
-        "name": item.name,
-        "dtype": item.dtype,
-        "shape": item.shape,
-        "bytes": item.bytes,
-        **numbers,
-    }
+def _sums(result: DiffResult, paper: Paper) -> Iterator[str]:
+    sums = totals(result)
+    if sums["elements"]:
+        share = percent(sums["changed_elements"], sums["elements"])
+        norm = f"; {paper.delta} {_number(result.l2)}" if result.l2 is not None else ""
+        yield f"{share} of {sums['elements']:,} elements in changed tensors differ{norm}"

@@ -43,14 +43,14 @@ def command(
     Without a revision, HEAD with the working copy; with one, that version with the working copy;
     with two, or A..B, these versions. Bits decide what changed; norms are over all finite values.
     """
-    from mvc.cli import render_diff
+    from mvc.cli import diff_json, render_diff
     from mvc.ops.diff import DiffRequest, diff
 
     paths = tuple(_from_root(session, text) for text in paths_after_dashes(ctx) or ())
     request = DiffRequest(revisions, paths, weights=not no_weights, names_only=name_only)
     result = diff(session.repo, request, session.progress)
     if as_json:
-        session.json(render_diff.as_json(result))
+        session.json(diff_json.as_json(result))
     elif name_only:
         session.page(render_diff.name_lines(result))
     else:

@@ -1,0 +1,121 @@
+"""A comparison as programs read it: the JSON that docs/diff.md describes."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from mvc.diff.structure import Described, Recoded, Status
+from mvc.ops.diff import WORKTREE, ChangedTensor, DiffResult, End, FileDiff, FileEnd, TensorDiff
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+def as_json(result: DiffResult) -> dict[str, Any]:
+    """Return the whole comparison as documented in docs/diff.md."""
+    return {
+        "from": _end_json(result.old),
+        "to": _end_json(result.new),
+        "files": [_file_json(file) for file in result.files],
+        "totals": totals(result),
+    }
+
+
+def totals(result: DiffResult) -> dict[str, Any]:
+    """Return the sums over all files."""
+    with_tensors = [file.tensors for file in result.files if file.tensors]
+    measured = [item.weights for each in with_tensors for item in each.changed if item.weights]
+    return {
+        **{
+            f"files_{status}": sum(file.status == status for file in result.files)
+            for status in STATUSES
+        },
+        **{
+            f"tensors_{what}": sum(len(getattr(each, what)) for each in with_tensors)
+            for what in ("added", "removed", "reshaped", "recast", "changed")
+        },
+        "tensors_unchanged": sum(each.unchanged for each in with_tensors),
+        "elements": sum(weights.elements for weights in measured),
+        "changed_elements": sum(weights.changed for weights in measured),
+        "l2": result.l2,
+    }
+
+
+def _end_json(end: End) -> str | None:
+    if end.commit is not None:
+        return end.commit.hex()
+    return WORKTREE if end.name == WORKTREE else None
+
+
+def _file_json(file: FileDiff) -> dict[str, Any]:
+    shown = file.new or file.old
+    return {
+        "path": file.path,
+        "old_path": file.old.path if file.old else None,
+        "status": file.status,
+        "old": _id(file.old),
+        "new": _id(file.new),
+        "old_size": file.old.size if file.old else None,
+        "new_size": file.new.size if file.new else None,
+        "format": shown.format or None if shown else None,
+        "old_format": file.old.format or None if file.old else None,
+        "tensors": _tensors_json(file.tensors) if file.tensors else None,
+        "unchanged_tensors": file.tensors.unchanged if file.tensors else None,
+        "text": file.text,
+    }
+
+
+def _id(end: FileEnd | None) -> str | None:
+    return end.id.hex() if end and end.id else None
+
+
+def _tensors_json(tensors: TensorDiff) -> dict[str, Any]:
+    return {
+        "added": [_described_json(item) for item in tensors.added],
+        "removed": [_described_json(item) for item in tensors.removed],
+        "reshaped": [_recoded_json(item) for item in tensors.reshaped],
+        "recast": [_recoded_json(item) for item in tensors.recast],
+        "changed": [_changed_json(item) for item in tensors.changed],
+    }
+
+
+def _described_json(item: Described) -> dict[str, Any]:
+    return {"name": item.name, "dtype": item.dtype, "shape": item.shape, "bytes": item.bytes}
+
+
+def _recoded_json(item: Recoded) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "old_dtype": item.old_dtype,
+        "new_dtype": item.new_dtype,
+        "old_shape": item.old_shape,
+        "new_shape": item.new_shape,
+    }
+
+
+def _changed_json(item: ChangedTensor) -> dict[str, Any]:
+    weights = item.weights
+    numbers = (
+        {
+            "unit": weights.unit,
+            "elements": weights.elements,
+            "changed": weights.changed,
+            "changed_fraction": weights.changed_fraction,
+            "grown": weights.grown,
+            "shrunk": weights.shrunk,
+            "l2": weights.l2,
+            "relative_l2": weights.relative_l2,
+            "cosine": weights.cosine,
+            "max_abs": weights.max_abs,
+            "old_nonfinite": weights.old_nonfinite,
+            "new_nonfinite": weights.new_nonfinite,
+        }
+        if weights
+        else {}
+    )
+    return {
+        "name": item.name,
+        "dtype": item.dtype,
+        "shape": item.shape,
+        "bytes": item.bytes,
+        **numbers,
+    }
