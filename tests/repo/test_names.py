@@ -93,7 +93,7 @@ def test_a_path_that_is_too_deep_or_too_long_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [("A", "a"), ("straße", "STRASSE"), ("e\u0301", "é"), ("dir/x", "DIR/y"), ("ſ", "s")],
+    [("A", "a"), ("straße", "STRASSE"), ("e\u0301", "é"), ("dir/x", "DIR/y"), ("\u017f", "s")],
 )
 def test_names_that_are_one_file_elsewhere_clash(one: str, two: str) -> None:
     assert clash(["other", one, two]) is not None
