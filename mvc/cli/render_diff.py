@@ -36,14 +36,30 @@ class Paper:
         """From old to new."""
         return "→" if self.unicode else "->"
 
-    def shortened(self, text: str, limit: int) -> str:
-        """Return `text` as one harmless line of at most `limit` characters, cut in the middle."""
-        text = escaped(text)
-        if len(text) <= limit:
-            return text
+    def labels(self, names: Sequence[str], limit: int, indent: int) -> list[str]:
+        """Return names as labels of one width, harmless and at most `limit` characters long.
+
+        Long names are cut in the middle, at a place that keeps different names different. Where
+        there is none they stay whole, and what follows goes on a line of its own.
+        """
+        whole = [escaped(name) for name in names]
         gap = "…" if self.unicode else "..."
-        tail = (limit - len(gap) + 1) // 2
-        return text[: limit - len(gap) - tail] + gap + text[-tail:]
+        room = limit - len(gap)
+        shown = whole
+        for head in sorted(range(room + 1), key=lambda place: abs(2 * place - room)):
+            cut = [_cut(name, limit, head, gap) for name in whole]
+            if len(set(cut)) == len(set(whole)):
+                shown = cut
+                break
+        width = max((len(name) for name in shown if len(name) <= limit), default=0)
+        below = "\n" + " " * (indent + width)
+        return [f"{name:<{width}}" if len(name) <= width else name + below for name in shown]
+
+
+def _cut(name: str, limit: int, head: int, gap: str) -> str:
+    if len(name) <= limit:
+        return name
+    return name[:head] + gap + name[len(name) - (limit - len(gap) - head) :]
 
 
 def lines(result: DiffResult, paper: Paper) -> Iterator[str]:
@@ -82,10 +98,9 @@ def stat_lines(result: DiffResult, paper: Paper) -> Iterator[str]:
         rows = _stat_rows(file.tensors, scale, paper)
         middle = max((len(row[1]) for row in rows), default=0)
         room = max(LEAST_NAME, paper.width - 4 - middle - 2 - 7)
-        names = [paper.shortened(row[0], room) for row in rows]
-        longest = max(map(len, names), default=0)
+        names = paper.labels([row[0] for row in rows], room, 2)
         for name, (_, text, bytes_, mark) in zip(names, rows, strict=True):
-            line = f"{name:<{longest}}  {_bar_styled(text.ljust(middle), mark, paper)}"
+            line = f"{name}  {_bar_styled(text.ljust(middle), mark, paper)}"
             yield f"  {line}  {size(bytes_):>7}"
     yield from _totals(result)
     yield from _sums(result, paper)
@@ -140,10 +155,10 @@ def _structure(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
     if not entries:
         return
     details = max(len(text) for _, _, text in entries)
-    names = [paper.shortened(name, max(24, paper.width - 8 - details)) for _, name, _ in entries]
-    longest = max(map(len, names))
+    room = max(LEAST_NAME, paper.width - 6 - details)
+    names = paper.labels([name for _, name, _ in entries], room, 4)
     for name, (mark, _, text) in zip(names, entries, strict=True):
-        yield f"  {paper.style(f'{mark} {name:<{longest}}', COLOURS[mark])}  {text}"
+        yield f"  {paper.style(f'{mark} {name}', COLOURS[mark])}  {text}"
 
 
 def _kind(dtype: str, shape: tuple[int, ...]) -> str:
@@ -170,14 +185,13 @@ def _table(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
         heads, rows = heads[:1], [row[:1] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     room = max(LEAST_NAME, paper.width - 2 - sum(widths) - 2 * len(widths))
-    names = [paper.shortened(item.name, room) for item in tensors.changed]
-    longest = max(6, *map(len, names))
+    title, *names = paper.labels(["tensor", *(item.name for item in tensors.changed)], room, 2)
 
     def line(name: str, cells: Sequence[str]) -> str:
         padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        return "  " + "  ".join([f"{name:<{longest}}", *padded])
+        return "  " + "  ".join([name, *padded])
 
-    yield paper.style(line("tensor", heads), "dim")
+    yield paper.style(line(title, heads), "dim")
     for name, cells, item in zip(names, rows, tensors.changed, strict=True):
         yield line(name, cells)
         if item.weights and (item.weights.old_nonfinite or item.weights.new_nonfinite):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mvc.base import fileio
-from mvc.base.errors import StorageError
+from mvc.base.errors import FormatError, StorageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.diff.tensors import DiskTensors, StoredTensors, TensorSource
@@ -139,10 +139,7 @@ class DiskFile:
     @cached_property
     def _tensors(self) -> DiskTensors | None:
         reader = self._open()
-        if self._located is not None:
-            located: Located | None = checked(self._located, reader.size)
-        else:
-            located = registry.locate(reader).located
+        located = _sound(self._located, reader.size) or registry.locate(reader).located
         if located is None or not located.extents:
             return None
         return DiskTensors(reader, located, self._progress)
@@ -173,6 +170,14 @@ class DiskFile:
         if self._reader is None:
             self._reader = fileio.Reader(self._path)
         return self._reader
+
+
+def _sound(located: Located | None, size: int) -> Located | None:
+    """Return what another file says of this one unless it cannot be true; so does committing."""
+    try:
+        return checked(located, size) if located else None
+    except FormatError:
+        return None
 
 
 class Side(Protocol):

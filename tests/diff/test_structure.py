@@ -262,3 +262,29 @@ def test_a_tied_tensor_is_found_under_its_other_name(project: Project) -> None:
     assert summary(compare_tensors(one, two)) == {"removed": ["embed", "part"], "same": 1}
     assert summary(compare_tensors(two, one)) == {"added": ["embed", "part"], "same": 1}
     assert summary(compare_tensors(one, one)) == {"same": 1}
+
+
+def test_a_file_committed_from_memory_and_left_on_disk_does_not_differ(project: Project) -> None:
+    from mvc.ops.commit import CommitRequest
+    from mvc.ops.commit_arrays import commit_arrays
+
+    first = project.commit(model=BASE)
+    arrays = {**BASE, "layer.0.bias": np.ones(20, "f4")}
+    commit_arrays(project.repo, arrays, "model", CommitRequest(message="from memory"))
+    head = VersionSide(project.repo, project.repo.head_commit())
+    assert changed_files(head, WorktreeSide(project.repo)) == []
+    (change,) = changed_files(VersionSide(project.repo, first), WorktreeSide(project.repo))
+    assert summary(inside(change)) == {"changed": ["layer.0.bias"], "same": 3}
+
+
+def test_ranges_that_another_file_claims_wrongly_are_not_believed(project: Project) -> None:
+    from mvc.formats.base import Extent, Located
+
+    project.commit(data=b"x" * 100)
+    project.write(data=b"y" * 100)
+    located = {"data": Located("external", (Extent("w", "float32", (300,), 0, 1200),))}
+    old = VersionSide(project.repo, project.repo.head_commit())
+    (change,) = changed_files(old, WorktreeSide(project.repo, located=located))
+    assert change.new is not None
+    assert change.new.tensors() is None
+    assert change.new.format == "blob"

@@ -8,6 +8,7 @@ import pytest
 
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.cli.main import run
+from mvc.cli.render_diff import Paper, percent
 from mvc.ops.diff import DiffRequest, Selection, diff
 from tests.diff.versions import Project
 
@@ -363,3 +364,29 @@ def test_external_data_of_onnx_is_compared_as_tensors(project: Project) -> None:
     (file,) = [file for file in diff(project.repo, DiffRequest()).files if file.path == "m.data"]
     assert file.tensors is not None
     assert [item.weights and item.weights.changed for item in file.tensors.changed] == [300]
+
+
+def test_long_names_are_cut_where_they_stay_different() -> None:
+    paper = Paper(lambda text, *_: text, 80, unicode=True)
+    names = [f"model.encoder.{layer}.attention.weight" for layer in range(3)]
+    assert paper.labels(names, 20, 2) == [f"model.encoder.{layer}…ight" for layer in range(3)]
+    twins = ["a" * 15 + str(number) + "b" * 15 for number in range(2)]
+    assert paper.labels([*twins, "short"], 10, 2) == [
+        *(name + "\n" + " " * 7 for name in twins),
+        "short",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (0, 9, "0%"),
+        (9, 9, "100%"),
+        (1, 10**6, "<0.1%"),
+        (10**6 - 1, 10**6, ">99.9%"),
+        (1, 8, "12.5%"),
+        (0, 0, "0%"),
+    ],
+)
+def test_only_all_is_a_hundred_percent(part: int, whole: int, text: str) -> None:
+    assert percent(part, whole) == text
