@@ -353,7 +353,9 @@ def write_file(target: Path, data: Buffer, staging: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, following no links."""
-    shutil.rmtree(path, ignore_errors=True)
+    # Even so, rmtree raises where closing a directory fails.
+    with suppress(OSError):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def clear(folder: Path) -> None:
@@ -441,7 +443,7 @@ class Workspace:
         """Remove the directory with whatever is left in it; harmless when done already."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove_tree(self.path)
             with suppress(OSError):
                 os.close(fd)
 
@@ -465,13 +467,13 @@ def _reap_one(folder: Path) -> None:
         fd = os.open(folder / "owner", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         # Its owner died while making it (under the lock held here) or while removing it.
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         return
     except OSError:
         return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     except BlockingIOError:
         return
     finally:

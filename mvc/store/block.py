@@ -48,7 +48,7 @@ def unpack_items(entry: BlockEntry, frame: bytes) -> list[Item]:
         code, length = _ITEM.unpack_from(data, at)
         at += _ITEM.size
         content = data[at : at + length]
-        if len(content) != length or not 0 < code < len(KINDS):
+        if len(content) != length or not length or not 0 < code < len(KINDS):
             raise FormatError("a metadata block is damaged")
         at += length
         items.append(Item(object_id(KINDS[code], content), KINDS[code], content))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mvc.base.dtypes import SEGMENTS, Family
-from mvc.base.errors import FormatError, IntegrityError, MissingObjectError
+from mvc.base.errors import FormatError, IntegrityError, NotFoundError
 from mvc.base.ids import ObjectId, digest
 from mvc.codec import chunk as codec
 from mvc.codec.segments import Segments, join, split
@@ -91,12 +91,24 @@ def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> me
 
 
 def _decode(store: ObjectStore, wanted: ObjectId, count: int | None) -> tuple[ChunkEntry, Segments]:
+    """Decode a chunk; once more if its packs were replaced meanwhile."""
+    try:
+        return _decode_chain(store, wanted, count)
+    except IntegrityError:
+        if not store.refresh():
+            raise
+    return _decode_chain(store, wanted, count)
+
+
+def _decode_chain(
+    store: ObjectStore, wanted: ObjectId, count: int | None
+) -> tuple[ChunkEntry, Segments]:
     """Decode a chunk along its chain of bases, from the start of the chain upwards."""
     chain: list[tuple[PackReader, ChunkEntry]] = []
     following: ObjectId | None = wanted
     while following is not None:
         reader, entry = store.chunk_entry(following)
-        if chain and (entry.depth >= chain[-1][1].depth or entry.words != chain[0][1].words):
+        if chain and not _follows(entry, chain[-1][1]):
             raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
         chain.append((reader, entry))
         following = entry.base
@@ -112,6 +124,12 @@ def _decode(store: ObjectStore, wanted: ObjectId, count: int | None) -> tuple[Ch
     return chain[0][1], segments
 
 
+def _follows(base: ChunkEntry, entry: ChunkEntry) -> bool:
+    """Tell whether `base` can be what `entry` is coded against; depths fall, so chains end."""
+    same = (base.word, base.words) == (entry.word, entry.words)
+    return same and base.depth < entry.depth
+
+
 def _base(
     store: ObjectStore, wanted: ObjectId, word: int, words: int
 ) -> tuple[ChunkEntry, Segments] | None:
@@ -120,11 +138,14 @@ def _base(
         _, entry = store.chunk_entry(wanted)
         if entry.depth >= CHAIN_LIMIT:
             while entry.base is not None:
-                _, entry = store.chunk_entry(entry.base)
+                _, below = store.chunk_entry(entry.base)
+                if not _follows(below, entry):
+                    return None
+                entry = below
         if (entry.word, entry.words) != (word, words):
             return None
         return entry, load(store, entry.id)
-    except (IntegrityError, MissingObjectError):
+    except (IntegrityError, FormatError, NotFoundError):
         return None
 
 

@@ -18,7 +18,7 @@ from mvc.objects.model import CHUNK_WORDS
 MAX_DEPTH = 32
 MAX_SECTION = 64 << 20
 MAX_BLOCK = canonical.MAX_OBJECT + 4096
-MAX_BLOCK_OBJECTS = 1 << 20
+MAX_BLOCK_OBJECTS = 1 << 17
 MAX_ENTRY = 1024
 KINDS = ("chunk", "tensor", "blob", "layout", "checkpoint", "tree", "commit", "tag")
 

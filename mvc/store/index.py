@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import RLock
 from typing import NamedTuple, TypeVar
 
 from mvc.base import fileio
-from mvc.base.errors import StorageError
+from mvc.base.errors import IntegrityError, MvcError, StorageError
 from mvc.base.ids import ObjectId
 from mvc.store.directory import KINDS
 from mvc.store.pack import Written
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_UNWRITABLE = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS packs (
   number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, directory_at INTEGER NOT NULL,
@@ -30,6 +38,10 @@ CREATE TABLE IF NOT EXISTS objects (
   id BLOB PRIMARY KEY, kind INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL,
   place INTEGER NOT NULL
 ) WITHOUT ROWID;
+"""
+_FIND = """
+SELECT kind, name, directory_at, head_bytes, at, place
+FROM objects JOIN packs ON number = pack WHERE id = ?
 """
 
 Result = TypeVar("Result")
@@ -52,27 +64,19 @@ class Index:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._guard = RLock()
-        self._packs: dict[int, tuple[str, int, int]] = {}
         self._connection = self._open()
 
     def find(self, wanted: ObjectId) -> Location | None:
         """Return where an object is, None if no indexed pack has it."""
-        row = self._run(
-            lambda db: db.execute(
-                "SELECT kind, pack, at, place FROM objects WHERE id = ?", (wanted,)
-            ).fetchone()
-        )
-        if row is None:
-            return None
-        kind, number, at, place = row
-        return Location(KINDS[kind], *self._pack(number), at, place)
+        row = self._run(lambda db: db.execute(_FIND, (wanted,)).fetchone())
+        return None if row is None else Location(_kind(row[0]), *row[1:])
 
     def kind(self, wanted: ObjectId) -> str | None:
         """Return the kind of an object, None if no indexed pack has it."""
         row = self._run(
             lambda db: db.execute("SELECT kind FROM objects WHERE id = ?", (wanted,)).fetchone()
         )
-        return None if row is None else KINDS[row[0]]
+        return None if row is None else _kind(row[0])
 
     def prefixed(self, low: bytes, high: bytes, limit: int) -> list[tuple[ObjectId, str]]:
         """Return up to `limit` ids with their kinds from `low` to `high`, both included."""
@@ -81,7 +85,7 @@ class Index:
                 "SELECT id, kind FROM objects WHERE id BETWEEN ? AND ? LIMIT ?", (low, high, limit)
             ).fetchall()
         )
-        return [(ObjectId(row[0]), KINDS[row[1]]) for row in rows]
+        return [(ObjectId(row[0]), _kind(row[1])) for row in rows]
 
     def of_kind(self, kind: str) -> list[ObjectId]:
         """Return all ids of one kind."""
@@ -97,7 +101,7 @@ class Index:
         rows = self._run(
             lambda db: db.execute("SELECT kind, count(*) FROM objects GROUP BY kind").fetchall()
         )
-        return {KINDS[kind]: count for kind, count in rows}
+        return {_kind(kind): count for kind, count in rows}
 
     def packs(self) -> set[str]:
         """Return the names of the indexed packs."""
@@ -128,7 +132,6 @@ class Index:
                         db.execute("DELETE FROM packs WHERE number = ?", row)
 
         self._run(forget)
-        self._packs.clear()
 
     def reset(self) -> None:
         """Forget everything; the caller adds all packs again.
@@ -144,43 +147,46 @@ class Index:
                 db.execute("DELETE FROM packs")
 
         self._run(empty)
-        self._packs.clear()
 
     def close(self) -> None:
         """Close the database."""
         with self._guard:
             self._connection.close()
 
-    def _pack(self, number: int) -> tuple[str, int, int]:
-        found = self._packs.get(number)
-        if found is None:
-            found = self._run(
-                lambda db: db.execute(
-                    "SELECT name, directory_at, head_bytes FROM packs WHERE number = ?", (number,)
-                ).fetchone()
-            )
-            if found is None:
-                raise StorageError("the index names a pack it does not know")
-            self._packs[number] = found
-        return found
-
     def _run(self, action: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._guard:
             try:
                 return action(self._connection)
-            except sqlite3.OperationalError as error:
-                raise StorageError(f"the index cannot be used: {error}") from error
-            except sqlite3.DatabaseError:
-                self._discard()
-                self._connection = self._open()
+            except sqlite3.Error as error:
+                self._recover(error)
+            try:
                 return action(self._connection)
+            except sqlite3.Error as error:
+                raise StorageError(f"the index cannot be used: {error}") from error
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if code in _BUSY:
+            raise StorageError(f"the index cannot be used: {error}") from error
+        if code in _UNWRITABLE:
+            self._go_on_in_memory()
+        else:
+            self._discard()
+            self._connection = self._open()
+
+    def _go_on_in_memory(self) -> None:
+        """Work on a copy, as in a read-only repository or on a full disk."""
+        copy = _connect(":memory:")
+        with suppress(sqlite3.Error), closing(self._connection) as current:
+            current.backup(copy)
+        self._connection = copy
 
     def _discard(self) -> None:
         self._connection.close()
-        self._packs.clear()
         if self._path is not None:
-            for suffix in ("", "-journal", "-wal", "-shm"):
-                fileio.remove(self._path.with_name(self._path.name + suffix))
+            with suppress(MvcError):
+                for suffix in ("", "-journal", "-wal", "-shm"):
+                    fileio.remove(self._path.with_name(self._path.name + suffix))
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:
@@ -190,7 +196,7 @@ class Index:
                 except sqlite3.OperationalError:
                     break
                 except sqlite3.DatabaseError:
-                    with suppress(OSError):
+                    with suppress(MvcError):
                         fileio.remove(self._path)
         return _connect(":memory:")
 
@@ -218,6 +224,12 @@ def _connect(target: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _kind(code: object) -> str:
+    if type(code) is not int or not 0 <= code < len(KINDS):
+        raise IntegrityError("the index is damaged", hint="`mvc fsck` makes it anew")
+    return KINDS[code]
 
 
 def _insert(db: sqlite3.Connection, pack: Written) -> None:

@@ -6,10 +6,20 @@ trusted to be the only one: the index is refreshed from the packs before giving 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import RLock
+from typing import TypeVar
 
-from mvc.base.errors import FormatError, IntegrityError, MissingObjectError
+from mvc.base.errors import (
+    FormatError,
+    IntegrityError,
+    MissingObjectError,
+    MvcError,
+    NotAllowedError,
+    NotFoundError,
+    StorageError,
+)
 from mvc.base.ids import ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
@@ -18,6 +28,8 @@ from mvc.store.directory import BlockEntry, ChunkEntry
 from mvc.store.index import Index, Location
 from mvc.store.pack import Written
 from mvc.store.pack_reader import PackReader, read_rows
+
+Result = TypeVar("Result")
 
 
 class ObjectStore:
@@ -28,6 +40,8 @@ class ObjectStore:
         self.index = Index(index_path)
         self._cache = BlockCache()
         self.damaged: dict[str, str] = {}
+        self._rebuilt = False
+        self._renewal = RLock()
 
     def contains(self, wanted: ObjectId) -> bool:
         """Tell whether an object is indexed. Packs of other processes count after `refresh`."""
@@ -43,8 +57,13 @@ class ObjectStore:
     def locate(self, wanted: ObjectId) -> Location:
         """Return where an object is, or raise MissingObjectError."""
         found = self.index.find(wanted)
-        if found is None and self.refresh():
-            found = self.index.find(wanted)
+        if found is None:
+            # Another thread may have emptied the index to make it anew: wait for it.
+            with self._renewal:
+                self.refresh()
+                found = self.index.find(wanted)
+                if found is None and self._rebuild_once():
+                    found = self.index.find(wanted)
         if found is None:
             raise MissingObjectError(
                 f"object {wanted.hex()[:12]} is missing",
@@ -60,25 +79,19 @@ class ObjectStore:
         cached = self._cache.get(wanted)
         if cached is not None and cached.kind == kind:
             return cached.content
-        found = self.locate(wanted)
-        if found.kind != kind:
-            raise IntegrityError(f"object {wanted.hex()[:12]} is a {found.kind}, not a {kind}")
-        content = self._content(found, wanted)
-        if content is None:
-            self.rebuild()
-            content = self._content(self.locate(wanted), wanted)
-        if content is None:
-            raise IntegrityError(f"object {wanted.hex()[:12]} is damaged")
-        return content
+        return self._act(wanted, lambda found: self._content(found, wanted, kind))
 
     def chunk_entry(self, wanted: ObjectId) -> tuple[PackReader, ChunkEntry]:
         """Return the record of a chunk and the pack that holds it."""
-        found = self.locate(wanted)
-        reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
-        entry = reader.entry(found.at)
-        if not isinstance(entry, ChunkEntry) or entry.id != wanted:
-            raise IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
-        return reader, entry
+
+        def record(found: Location) -> tuple[PackReader, ChunkEntry]:
+            reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
+            entry = reader.entry(found.at)
+            if not isinstance(entry, ChunkEntry) or entry.id != wanted:
+                raise IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
+            return reader, entry
+
+        return self._act(wanted, record)
 
     def prefixed(self, prefix: str) -> list[tuple[ObjectId, str]]:
         """Return up to 16 ids that start with these hex digits, with their kinds."""
@@ -94,24 +107,27 @@ class ObjectStore:
 
         A damaged pack stays out and is listed in `damaged`: the others must remain readable.
         """
-        heads = {
-            name: item.size
-            for item in self.storage.list(keys.PACKS)
-            if (name := keys.pack_of(item.key))
-        }
-        known = self.index.packs()
-        if gone := known - heads.keys():
-            self.index.remove(gone)
-        missing = sorted(heads.keys() - known - self.damaged.keys())
-        self.index.add(self._readable({name: heads[name] for name in missing}))
-        return bool(gone or missing)
+        with self._renewal:
+            heads = {
+                name: item.size
+                for item in self.storage.list(keys.PACKS)
+                if (name := keys.pack_of(item.key))
+            }
+            known = self.index.packs()
+            if gone := known - heads.keys():
+                self.index.remove(gone)
+            missing = sorted(heads.keys() - known - self.damaged.keys())
+            self.index.add(self._readable({name: heads[name] for name in missing}))
+            return bool(gone or missing)
 
     def rebuild(self) -> None:
         """Make the index anew from the packs alone."""
-        self.index.reset()
-        self.damaged.clear()
-        self._cache.clear()
-        self.refresh()
+        with self._renewal:
+            self._rebuilt = True
+            self.index.reset()
+            self.damaged.clear()
+            self._cache.clear()
+            self.refresh()
 
     def joined(self, pack: Written) -> None:
         """Index a pack that has just been published."""
@@ -125,20 +141,44 @@ class ObjectStore:
         for name, size in heads.items():
             try:
                 yield read_rows(self.storage, name, size)
-            except (IntegrityError, FormatError) as error:
+            except (IntegrityError, FormatError, StorageError, NotAllowedError) as error:
                 self.damaged[name] = error.message
 
-    def _content(self, found: Location, wanted: ObjectId) -> bytes | None:
+    def _content(self, found: Location, wanted: ObjectId, kind: str) -> bytes:
+        if found.kind != kind:
+            raise IntegrityError(f"object {wanted.hex()[:12]} is a {found.kind}, not a {kind}")
         reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
-        try:
-            entry = reader.entry(found.at)
-            if not isinstance(entry, BlockEntry):
-                return None
-            items = reader.items(entry)
-        except FormatError as error:
-            raise IntegrityError(
-                f"object {wanted.hex()[:12]} cannot be read: {error.message}"
-            ) from error
+        entry = reader.entry(found.at)
+        items = reader.items(entry) if isinstance(entry, BlockEntry) else []
+        if found.place >= len(items) or items[found.place].id != wanted:
+            raise IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
         self._cache.put(found.pack, found.at, items)
-        item = items[found.place] if found.place < len(items) else None
-        return item.content if item and (item.id, item.kind) == (wanted, found.kind) else None
+        return items[found.place].content
+
+    def _act(self, wanted: ObjectId, action: Callable[[Location], Result]) -> Result:
+        """Do something where an object is; once more if the index turns out to be wrong."""
+        try:
+            return action(self.locate(wanted))
+        except MissingObjectError:
+            raise
+        except (IntegrityError, FormatError, NotFoundError) as error:
+            if not self.refresh() and not self._rebuild_once():
+                raise _unreadable(wanted, error) from error
+        try:
+            return action(self.locate(wanted))
+        except (FormatError, NotFoundError) as error:
+            raise _unreadable(wanted, error) from error
+
+    def _rebuild_once(self) -> bool:
+        """Make the index anew unless this store did before; return whether it did."""
+        if self._rebuilt:
+            return False
+        self.rebuild()
+        return True
+
+
+def _unreadable(wanted: ObjectId, error: MvcError) -> IntegrityError:
+    return IntegrityError(
+        f"object {wanted.hex()[:12]} cannot be read: {error.message}",
+        hint="run `mvc fsck` to see which versions it affects",
+    )

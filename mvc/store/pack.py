@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import xxhash
 
 from mvc.base import fileio
+from mvc.base.errors import FormatError, IntegrityError
 from mvc.base.ids import ObjectId, object_id
 from mvc.objects import canonical
 from mvc.storage import keys
@@ -25,6 +26,7 @@ END_MAGIC = b"MVCEND\x00\x01"
 FOOTER = struct.Struct("<QQQQQ8s")
 TAIL_FOOTER = struct.Struct("<32sQ8s")
 MAX_DIRECTORY = 4 << 30
+_STEP = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,44 @@ class Written:
     rows: tuple[Row, ...]
 
 
+class _Checked(fileio.StagedFile):
+    """A staged file that knows the checksum of its content."""
+
+    def __init__(self, workspace: fileio.Workspace) -> None:
+        super().__init__(workspace.path)
+        self._check = xxhash.xxh3_128()
+
+    def write(self, data: fileio.Buffer) -> None:
+        """Append `data`."""
+        super().write(data)
+        self._check.update(data)
+
+    def publish(self, storage: Storage, key: str) -> None:
+        """Store the content under `key`, or raise IntegrityError where other bytes have it.
+
+        A pack of this name holds the same objects, but a damaged one must not pass for it.
+        """
+        if storage.write_new(key, self.seal()):
+            return
+        there = xxhash.xxh3_128()
+        try:
+            for at in range(0, self.size, _STEP):
+                there.update(storage.read_range(key, at, min(_STEP, self.size - at)))
+        except FormatError:
+            there.reset()
+        sizes = [item.size for item in storage.list(key) if item.key == key]
+        if there.digest() != self._check.digest() or sizes != [self.size]:
+            raise IntegrityError(
+                f"{key} is there already and damaged", hint="run `mvc fsck` to see what it affects"
+            )
+
+
 class PackWriter:
     """Collects records in two staged files and publishes them, tail before head."""
 
     def __init__(self, workspace: fileio.Workspace) -> None:
-        self._head = fileio.StagedFile(workspace.path)
-        self._tail = fileio.StagedFile(workspace.path)
+        self._head = _Checked(workspace)
+        self._tail = _Checked(workspace)
         self._head.write(HEAD_MAGIC)
         self._tail.write(TAIL_MAGIC)
         self._directory = bytearray()
@@ -77,8 +111,8 @@ class PackWriter:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
-        return self._head.size + self._tail.size
+        """Bytes written so far, and those of the directory."""
+        return self._head.size + self._tail.size + len(self._directory)
 
     @property
     def empty(self) -> bool:
@@ -123,10 +157,10 @@ class PackWriter:
         )
         if tail_bytes:
             self._tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
-            storage.write_new(keys.pack_tail(name), self._tail.seal())
+            self._tail.publish(storage, keys.pack_tail(name))
         self._tail.discard()
         head_bytes = self._head.size
-        storage.write_new(keys.pack_head(name), self._head.seal())
+        self._head.publish(storage, keys.pack_head(name))
         return Written(name, at, head_bytes, tuple(self._rows))
 
     def discard(self) -> None:
@@ -134,7 +168,7 @@ class PackWriter:
         self._head.discard()
         self._tail.discard()
 
-    def _put(self, file: fileio.StagedFile, data: bytes, digest: bytes) -> Section:
+    def _put(self, file: _Checked, data: bytes, digest: bytes) -> Section:
         section = Section(file.size, len(data), xxhash.xxh3_64_intdigest(data), digest)
         file.write(data)
         return section

@@ -8,6 +8,7 @@ import msgpack
 import xxhash
 
 from mvc.base.errors import FormatError, IntegrityError, LimitError, NotFoundError
+from mvc.base.ids import ID_BYTES, ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import block
@@ -77,7 +78,15 @@ class PackReader:
 
 def parse(data: bytes, *, whole: bool) -> Iterator[tuple[int, PackEntry]]:
     """Yield (offset, entry) of consecutive entries; unless `whole`, the last may be cut off."""
-    unpacker = msgpack.Unpacker(raw=False, max_buffer_size=max(len(data), 1))
+    unpacker = msgpack.Unpacker(
+        raw=False,
+        max_buffer_size=max(len(data), 1),
+        max_array_len=16,
+        max_bin_len=ID_BYTES,
+        max_str_len=0,
+        max_map_len=0,
+        max_ext_len=0,
+    )
     unpacker.feed(data)
     at = 0
     while at < len(data):
@@ -101,8 +110,7 @@ def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, 
     """
     head, tail = keys.pack_head(name), keys.pack_tail(name)
     try:
-        if storage.read_range(head, 0, len(HEAD_MAGIC)) != HEAD_MAGIC:
-            raise FormatError("unknown magic")
+        _check_magic(storage.read_range(head, 0, len(HEAD_MAGIC)), HEAD_MAGIC)
         footer = storage.read_range(head, head_size - FOOTER.size, FOOTER.size)
         at, length, _, tail_bytes, check, magic = FOOTER.unpack(footer)
         if magic != END_MAGIC or at + length + FOOTER.size != head_size:
@@ -113,6 +121,7 @@ def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, 
         if xxhash.xxh3_64_intdigest(directory) != check or pack_name(directory, tail_bytes) != name:
             raise FormatError("the directory is damaged")
         if tail_bytes:
+            _check_magic(storage.read_range(tail, 0, len(TAIL_MAGIC)), TAIL_MAGIC)
             end = storage.read_range(tail, len(TAIL_MAGIC) + tail_bytes, TAIL_FOOTER.size)
             if TAIL_FOOTER.unpack(end) != (bytes.fromhex(name), tail_bytes, END_MAGIC):
                 raise FormatError("its tail belongs to another pack")
@@ -121,16 +130,32 @@ def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, 
     return PackReader(storage, name, at, head_size), directory
 
 
+def _check_magic(found: bytes, expected: bytes) -> None:
+    if found == expected:
+        return
+    if found[:-1] == expected[:-1]:
+        raise FormatError(f"it has version {found[-1]}, and this mvc reads {expected[-1]}")
+    raise FormatError("unknown magic")
+
+
 def read_rows(storage: Storage, name: str, head_size: int) -> Written:
     """Return what the index needs of a pack, from the pack alone."""
     reader, directory = open_pack(storage, name, head_size)
-    rows: list[Row] = []
+    rows: dict[ObjectId, Row] = {}
+    entries = 0
     for at, entry in parse(directory, whole=True):
+        entries += 1
         if isinstance(entry, ChunkEntry):
-            rows.append(Row(entry.id, "chunk", at))
+            found = [Row(entry.id, "chunk", at)]
         else:
-            rows.extend(
-                Row(item.id, item.kind, at, place) for place, item in enumerate(reader.items(entry))
-            )
+            found = [Row(item.id, item.kind, at, n) for n, item in enumerate(reader.items(entry))]
+        before = len(rows)
+        rows.update((row.id, row) for row in found)
+        # A few bytes that announce the same objects again and again must not fill the memory.
+        if len(rows) != before + len(found):
+            raise FormatError(f"pack {name[:12]} holds an object twice")
+    footer = storage.read_range(keys.pack_head(name), head_size - FOOTER.size, FOOTER.size)
+    if FOOTER.unpack(footer)[2] != entries:
+        raise FormatError(f"pack {name[:12]} does not have as many entries as it says")
     directory_at = head_size - FOOTER.size - len(directory)
-    return Written(name, directory_at, head_size, tuple(rows))
+    return Written(name, directory_at, head_size, tuple(rows.values()))

@@ -72,6 +72,8 @@ class Transaction:
 
     def close(self) -> None:
         """Drop whatever was not committed."""
+        for writer in [*self._full, *([self._writer] if self._writer else [])]:
+            writer.discard()
         self._writer = None
         self._full = []
         self._pending.clear()
