@@ -15,8 +15,9 @@ from mvc.diff.tensors import DiskTensors, StoredTensors, TensorSource
 from mvc.formats import registry
 from mvc.formats.base import Located, checked
 from mvc.objects.tree import Entry, EntryKind
+from mvc.repo.metadata import file_sha256, read_blob, read_checkpoint
 from mvc.repo.repository import Repository
-from mvc.repo.restore import content_bytes, file_sha256, read_blob, read_checkpoint
+from mvc.repo.restore import content_bytes
 from mvc.repo.state import Known, Left
 from mvc.repo.trees import files
 from mvc.repo.worktree import Worktree, hash_file

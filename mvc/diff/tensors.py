@@ -30,7 +30,7 @@ from mvc.objects.model import (
     chunk_id,
 )
 from mvc.repo import trees
-from mvc.repo.restore import read_layout, read_tensor
+from mvc.repo.metadata import read_layout, read_tensor
 from mvc.store.chunks import load_bytes
 from mvc.store.object_store import ObjectStore
 

@@ -16,9 +16,9 @@ from mvc.objects.model import Content, Tensor
 from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.ingest import Ingested, ingest
+from mvc.repo.metadata import read_blob, read_checkpoint, read_tensor
 from mvc.repo.names import nested
 from mvc.repo.repository import Repository
-from mvc.repo.restore import read_blob, read_checkpoint, read_tensor
 from mvc.repo.state import Known
 from mvc.repo.worktree import Changes, Worktree, check_addable, locked_worktree
 from mvc.store.object_store import ObjectStore

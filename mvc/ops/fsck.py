@@ -14,9 +14,9 @@ from mvc.objects.model import Content, Literal
 from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.history import walk
+from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.refs import short
 from mvc.repo.repository import Repository
-from mvc.repo.restore import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.revisions import peel
 from mvc.storage import keys
 from mvc.store.chunks import load

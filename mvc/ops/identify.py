@@ -11,8 +11,8 @@ from mvc.base.ids import ObjectId
 from mvc.objects.tree import Entry
 from mvc.repo import history, revisions, trees
 from mvc.repo.history import Version
+from mvc.repo.metadata import file_sha256
 from mvc.repo.repository import Repository
-from mvc.repo.restore import file_sha256
 from mvc.repo.worktree import hash_file
 
 

@@ -136,7 +136,7 @@ def _tensors_differ(
     repo: Repository, before: Entry | None, after: Entry | None, pattern: str
 ) -> bool:
     from mvc.repo import trees
-    from mvc.repo.restore import read_checkpoint
+    from mvc.repo.metadata import read_checkpoint
 
     if (before and before.id) == (after and after.id):
         return False

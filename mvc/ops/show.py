@@ -11,8 +11,8 @@ from mvc.objects.model import ViewOf
 from mvc.objects.tree import Entry
 from mvc.ops.ls_tree import Row, ls_tree
 from mvc.repo import revisions, trees
+from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.repository import Repository
-from mvc.repo.restore import read_blob, read_checkpoint, read_layout, read_tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.formats.safetensors_writer import Array
 from mvc.objects.model import Content, Placed, Tensor, ViewOf
-from mvc.repo.restore import read_checkpoint, read_layout, read_tensor
+from mvc.repo.metadata import read_checkpoint, read_layout, read_tensor
 from mvc.repo.trees import tensors
 from mvc.store.chunks import load_bytes
 from mvc.store.object_store import ObjectStore

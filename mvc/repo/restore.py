@@ -6,49 +6,21 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-from mvc.base.errors import FormatError, IntegrityError
+from mvc.base.errors import IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.base.progress import SILENT, Progress
 from mvc.codec.segments import swapped
-from mvc.objects.model import Blob, Checkpoint, Content, Layout, Placed, Tensor
+from mvc.objects.model import Checkpoint, Content, Placed
 from mvc.objects.tree import Entry
+from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.trees import tensors
 from mvc.store.chunks import load_bytes
 from mvc.store.object_store import ObjectStore
 
-Result = TypeVar("Result")
 MERGED_BYTES = 1 << 20
 Write = Callable[[bytes | memoryview], None]
-
-
-def read_blob(store: ObjectStore, wanted: ObjectId) -> Blob:
-    """Return a blob, or raise IntegrityError."""
-    return _decoded(wanted, lambda: Blob.decode(store.read(wanted, Blob.KIND)))
-
-
-def read_checkpoint(store: ObjectStore, wanted: ObjectId) -> Checkpoint:
-    """Return a checkpoint, or raise IntegrityError."""
-    return _decoded(wanted, lambda: Checkpoint.decode(store.read(wanted, Checkpoint.KIND)))
-
-
-def read_layout(store: ObjectStore, wanted: ObjectId) -> Layout:
-    """Return a layout, or raise IntegrityError."""
-    return _decoded(wanted, lambda: Layout.decode(store.read(wanted, Layout.KIND)))
-
-
-def read_tensor(store: ObjectStore, wanted: ObjectId) -> Tensor:
-    """Return a tensor's description, or raise IntegrityError."""
-    return _decoded(wanted, lambda: Tensor.decode(store.read(wanted, Tensor.KIND)))
-
-
-def file_sha256(store: ObjectStore, entry: Entry) -> bytes:
-    """Return the SHA-256 of a file in a version."""
-    if entry.kind == "checkpoint":
-        return read_checkpoint(store, entry.id).sha256
-    return read_blob(store, entry.id).sha256
 
 
 def write_file(
@@ -143,10 +115,3 @@ def _content_pieces(store: ObjectStore, content: Content, *, swap: bool) -> Iter
 def _load(store: ObjectStore, wanted: ObjectId, word: int, size: int, *, swap: bool) -> memoryview:
     data = load_bytes(store, wanted, word, size)
     return swapped(data, word) if swap else data
-
-
-def _decoded(wanted: ObjectId, action: Callable[[], Result]) -> Result:
-    try:
-        return action()
-    except FormatError as error:
-        raise IntegrityError(f"object {wanted.hex()[:12]} is malformed: {error.message}") from error

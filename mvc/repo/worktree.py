@@ -19,6 +19,7 @@ from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.ignore import ALWAYS, Ignore
+from mvc.repo.metadata import file_sha256
 from mvc.repo.names import name_problem, split_path
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known, Left, State
@@ -99,8 +100,6 @@ class Worktree:
 
     def same(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
         """Tell whether a file has the content of an entry, reading it only if the stat is new."""
-        from mvc.repo.restore import file_sha256
-
         known = self.state.files.get(path)
         if isinstance(known, Known) and known.proves(stat):
             return self._proven(path, stat, entry) or known.sha256 == file_sha256(
