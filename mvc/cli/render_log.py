@@ -34,7 +34,7 @@ class Lines:
             text = [self._subject(version)]
         else:
             text = [self._title(version), *about(version.commit)]
-            text += ["", *(f"    {line}" for line in escaped_lines(version.commit.message))]
+            text += ["", *indented(version.commit.message)]
         if self._graph is not None:
             text += [] if self._oneline else [""]
             return self._graph.draw(version.id, version.commit.parents, text)
@@ -81,3 +81,8 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return escaped(str(value))
+
+
+def indented(message: str) -> list[str]:
+    """Return the lines of a message as they stand below a commit."""
+    return [f"    {line}".rstrip() for line in escaped_lines(message)]

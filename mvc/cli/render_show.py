@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from mvc.cli.escape import escaped, escaped_lines
-from mvc.cli.render_log import Lines
+from mvc.cli.escape import escaped
+from mvc.cli.render_log import Lines, indented
 from mvc.cli.session import Session
 from mvc.cli.wording import counted, local_time, size
 from mvc.ops.log import decorations
@@ -53,7 +53,7 @@ def _commit(session: Session, item: ShownCommit) -> Iterator[str]:
         yield session.style(f"tag {escaped(item.tag.name)}", "yellow")
         yield f"Author:  {escaped(item.tag.author)}"
         yield f"Date:    {local_time(item.tag.time)}"
-        yield from ("", *(f"    {line}" for line in escaped_lines(item.tag.message)), "")
+        yield from ("", *indented(item.tag.message), "")
     yield from Lines(session, decorations(session.repo)).of(Version(item.id, item.commit))
     yield ""
     for change in item.changes:

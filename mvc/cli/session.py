@@ -28,7 +28,12 @@ class Session:
     def __init__(
         self, directory: Path | None, *, colour: bool = False, pager: bool = True, quiet: bool
     ) -> None:
-        here = Path.cwd()
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:
+            raise NotFoundError(
+                "the current folder is gone", hint="cd to one that exists"
+            ) from None
         self.directory = here if directory is None else here / directory
         if not self.directory.is_dir():
             raise NotFoundError(f"{self.directory} is not a folder")

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from tests.cli.console import Console
+
+
+def base(mvc: Console) -> str:
+    mvc.write("a.txt", "base")
+    return mvc.commit("base")
+
+
+def test_branches_are_listed_with_the_current_one_marked(mvc: Console) -> None:
+    head = base(mvc)
+    assert mvc.named(mvc("branch", "car-17").out, a=head) == "branch car-17 at <a>\n"
+    assert mvc("branch").lines == ["  car-17", "* main"]
+    assert mvc.named(mvc("branch", "-v").out, a=head).splitlines() == [
+        "  car-17 <a> base",
+        "* main   <a> base",
+    ]
+    assert mvc("branch", "--json").json[1] == {
+        "name": "main",
+        "commit": head,
+        "current": True,
+        "subject": "base",
+    }
+    mvc("switch", "--detach", "main")
+    assert mvc.named(mvc("branch").lines[0], a=head) == "* (HEAD is detached at <a>)"
+
+
+def test_a_branch_starts_where_told(mvc: Console) -> None:
+    one = base(mvc)
+    mvc.write("a.txt", "two")
+    mvc.commit("two")
+    mvc("branch", "old", "HEAD~1")
+    assert mvc("rev-parse", "old").out == one + "\n"
+    mvc("branch", "old", code=1)
+    mvc("branch", "a", "b", "c", code=2)
+    mvc("branch", "bad..name", code=2)
+    mvc("branch", "x", "nowhere", code=3)
+
+
+def test_a_branch_that_would_lose_commits_is_deleted_only_by_force(mvc: Console) -> None:
+    base(mvc)
+    mvc("switch", "-c", "car")
+    mvc.write("a.txt", "car")
+    car = mvc.commit("car")
+    assert "current branch" in mvc("branch", "-d", "car", code=1).err
+    mvc("switch", "main")
+    refused = mvc("branch", "-d", "car", code=1).err
+    assert "hint: `mvc branch -D car` deletes it anyway\n" in refused
+    assert mvc.named(mvc("branch", "-D", "car").out, a=car) == "deleted branch car (was <a>)\n"
+    mvc("branch", "-d", "car", code=3)
+    mvc("branch", "merged")
+    mvc("branch", "-d", "merged")
+    mvc("branch", "-d", code=2)
+
+
+def test_renaming_takes_head_along(outside: Console) -> None:
+    outside("init")
+    outside("branch", "-m", "trunk")
+    assert outside("status", "--json").json["branch"] == "trunk"
+    base(outside)
+    assert outside("branch", "-m", "main").out == "branch trunk is now main\n"
+    assert outside("status", "--json").json["branch"] == "main"
+    outside("branch", "other")
+    outside("branch", "-m", "other", "devices/car-17")
+    assert outside("branch").lines == ["  devices/car-17", "* main"]
+    outside("branch", "-m", "main", "devices/car-17", code=1)
+    outside("branch", "-m", "nowhere", "x", code=3)
+    outside("branch", "-m", code=2)
+    outside("switch", "--detach")
+    outside("branch", "-m", "x", code=1)
+
+
+def test_switching_writes_the_files_and_keeps_uncommitted_work(mvc: Console) -> None:
+    one = base(mvc)
+    assert mvc.named(mvc("switch", "-c", "car").out, a=one) == "on branch car at <a>\n"
+    mvc.write("a.txt", "car")
+    car = mvc.commit("car")
+    back = mvc("switch", "main")
+    assert mvc.named(back.out, a=one) == "on branch main at <a>, 1 file written\n"
+    mvc.write("a.txt", "scribble")
+    lost = mvc("switch", "car", code=1)
+    assert "a.txt" in lost.err
+    assert (mvc.folder / "a.txt").read_text() == "scribble"
+    assert mvc("switch", "--force", "car", "--json").json == {
+        "branch": "car",
+        "commit": car,
+        "written": 1,
+    }
+    assert "`mvc switch -c carr` makes it" in mvc("switch", "carr", code=3).err
+    mvc("switch", code=2)
+    mvc("switch", "-c", "x", "--detach", code=2)
+
+
+def test_checkout_goes_to_branches_versions_and_files(mvc: Console) -> None:
+    one = base(mvc)
+    mvc.write("a.txt", "two")
+    mvc.commit("two")
+    done = mvc("checkout", "HEAD~1")
+    assert mvc.named(done.out, a=one) == "HEAD is detached at <a>, 1 file written\n"
+    assert "mvc switch -c NAME" in done.err
+    mvc("checkout", "main")
+    assert mvc("status", "--json").json["branch"] == "main"
+    mvc("checkout", "-b", "new", "main~1")
+    assert mvc("rev-parse", "new").out == one + "\n"
+    mvc.write("a.txt", "scribble")
+    mvc("checkout", "--", "a.txt")
+    assert (mvc.folder / "a.txt").read_text() == "base"
+    assert mvc("checkout", "--json", "main", "--", "a.txt").json == {"restored": ["a.txt"]}
+    assert (mvc.folder / "a.txt").read_text() == "two"
+    mvc("checkout", code=2)
+    mvc("checkout", "--", code=2)
+    mvc("checkout", "nowhere", code=3)
+
+
+def test_tags_are_made_listed_and_deleted(mvc: Console) -> None:
+    one = base(mvc)
+    assert mvc.named(mvc("tag", "v1").out, a=one) == "tag v1 at <a>\n"
+    mvc("tag", "v2", "main", "-m", "Second", "-m", "Body")
+    assert mvc("tag").lines == ["v1", "v2"]
+    assert mvc.named(mvc("tag", "-v").out, a=one).splitlines() == ["v1 <a>", "v2 <a> Second"]
+    light, annotated = mvc("tag", "--json").json
+    assert light == {"name": "v1", "commit": one, "message": None, "author": None, "time": None}
+    assert (annotated["commit"], annotated["message"]) == (one, "Second\n\nBody")
+    assert mvc("rev-parse", "v2").out == one + "\n"
+    mvc("tag", "v1", code=1)
+    mvc("tag", "-m", "x", code=2)
+    mvc("tag", "a", "b", "c", code=2)
+    assert mvc("tag", "-d", "v1").out.startswith("deleted tag v1 (was ")
+    mvc("tag", "-d", "v1", code=3)
+    mvc("tag", "-d", code=2)
+    assert mvc("fsck").out.endswith("no damage found\n")
