@@ -14,9 +14,13 @@ def main() -> int:
 
         sys.stdout.write(f"mvc {VERSION}\n")
         return 0
-    from mvc.cli.main import run
+    try:
+        from mvc.cli.main import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        # While modules were loading; `run` deals with every later one.
+        return 130
 
 
 if __name__ == "__main__":

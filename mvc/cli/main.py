@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -18,12 +20,14 @@ USAGE = 2
 INTERNAL = 128
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code. Errors are told on stderr."""
     _prepare()
     as_json = "--json" in arguments
+    before = _catch_sigterm()
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
@@ -32,7 +36,7 @@ def run(arguments: list[str]) -> int:
         _silence(sys.stdout)
         return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
-        _tell("interrupted", "interrupted; nothing is left half done", None, as_json=as_json)
+        _tell("interrupted", "interrupted; no file is left half written", None, as_json=as_json)
         return INTERRUPTED
     except click.ClickException as error:
         message, hint = _usage(error)
@@ -42,12 +46,16 @@ def run(arguments: list[str]) -> int:
         _trace(arguments)
         _tell(error.code, error.message, error.hint, as_json=as_json)
         return error.exit_code
+    except UnicodeEncodeError as error:
+        if _is_text(arguments):
+            return _internal(error, arguments, as_json=as_json)
+        _tell("usage", "an argument is not valid UTF-8", None, as_json=as_json)
+        return USAGE
     except Exception as error:  # noqa: BLE001 - the last line of defence of a program
-        _trace(arguments)
-        message = f"internal error: {type(error).__name__}: {error}"
-        hint = "run it again with `mvc --debug ...` and report what it prints"
-        _tell("internal", message, hint, as_json=as_json)
-        return INTERNAL
+        return _internal(error, arguments, as_json=as_json)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     return code
 
 
@@ -63,18 +71,34 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _prepare() -> None:
-    try:
-        signal.signal(signal.SIGTERM, _terminated)
-    except ValueError:
-        # Not the main thread: whoever runs us there deals with signals.
-        return
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
+def _catch_sigterm() -> _Handler:
+    """Let SIGTERM end a command as Ctrl-C does, and return what it did before."""
+    try:
+        return signal.signal(signal.SIGTERM, _terminated)
+    except ValueError:
+        # Not the main thread: whoever runs us there deals with signals.
+        return None
+
+
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _internal(error: Exception, arguments: list[str], *, as_json: bool) -> int:
+    _trace(arguments)
+    message = f"internal error: {type(error).__name__}: {error}"
+    hint = "run it again with `mvc --debug ...` and report what it prints"
+    _tell("internal", message, hint, as_json=as_json)
+    return INTERNAL
+
+
+def _is_text(arguments: list[str]) -> bool:
+    return not any("\udc80" <= char <= "\udcff" for text in arguments for char in text)
 
 
 def _usage(error: click.ClickException) -> tuple[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mvc.base.errors import NotFoundError
+from mvc.base.errors import NotFoundError, UsageError
+from mvc.repo.names import check_branch
 from mvc.repo.refs import BRANCHES, TAGS, Change
 from mvc.repo.repository import Repository
 from mvc.storage import keys
@@ -20,18 +21,22 @@ class Step:
 
 def reflog(repo: Repository, name: str = "HEAD") -> tuple[Step, ...]:
     """Return the changes of HEAD, a branch or a tag, newest first."""
-    if name in ("HEAD", "@"):
-        candidates = [keys.HEAD]
-    elif name.startswith(keys.REFS):
-        candidates = [name]
-    else:
-        candidates = [BRANCHES + name, TAGS + name]
-    for full in candidates:
-        plausible = ".." not in full and "\0" not in full
-        if plausible and (history := repo.refs.history(full)):
+    for full in _candidates(name):
+        if history := repo.refs.history(full):
             return tuple(
                 Step(f"{name}@{{{number}}}", change) for number, change in enumerate(history)
             )
     if name in ("HEAD", "@"):
         return ()
     raise NotFoundError(f"{name[:80]!r} has no log", hint="`mvc reflog` shows that of HEAD")
+
+
+def _candidates(name: str) -> list[str]:
+    if name in ("HEAD", "@"):
+        return [keys.HEAD]
+    short = name.removeprefix(BRANCHES).removeprefix(TAGS)
+    try:
+        check_branch(short)
+    except UsageError:
+        return []
+    return [name] if name != short else [BRANCHES + name, TAGS + name]

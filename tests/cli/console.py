@@ -54,12 +54,17 @@ class Console:
         return self._now
 
     def __call__(self, *arguments: str, code: int = 0) -> Done:
+        """Run a command that must end with `code`."""
+        done = self.any(*arguments)
+        assert done.code == code, done
+        return done
+
+    def any(self, *arguments: str) -> Done:
+        """Run a command, however it ends."""
         out, err = _Stream(), _Stream()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             got = run(list(arguments))
-        done = Done(got, out.text(), err.text())
-        assert done.code == code, done
-        return done
+        return Done(got, out.text(), err.text())
 
     def write(self, name: str, data: bytes | str | dict[str, Any]) -> Path:
         """Write a file: bytes, text, or arrays as safetensors."""
@@ -93,4 +98,4 @@ class _Stream(io.TextIOWrapper):
 
     def text(self) -> str:
         self.flush()
-        return self._bytes.getvalue().decode("utf-8")
+        return self._bytes.getvalue().decode("utf-8", "replace")

@@ -84,7 +84,7 @@ def test_an_interruption_is_told_in_a_sentence(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mvc.ops.status.status", interrupted)
-    assert mvc("status", code=130).err == "error: interrupted; nothing is left half done\n"
+    assert mvc("status", code=130).err == "error: interrupted; no file is left half written\n"
 
 
 def test_terminal_escapes_in_an_argument_do_not_reach_the_terminal(mvc: Console) -> None:

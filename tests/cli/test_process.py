@@ -102,7 +102,7 @@ def test_a_signal_ends_a_command_with_one_sentence(
     time.sleep(0.7)
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
-    assert error == b"error: interrupted; nothing is left half done\n"
+    assert error == b"error: interrupted; no file is left half written\n"
     assert process.returncode == 130
     assert not pipe.exists()
 

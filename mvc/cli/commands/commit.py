@@ -54,6 +54,8 @@ def command(
     """
     if not message:
         raise UsageError("a commit needs a message", hint="mvc commit -m 'what changed'")
+    if author is not None and not author.strip():
+        raise UsageError("an author has a name", hint="mvc commit --author 'Name <mail>'")
     from mvc.ops.commit import CommitRequest, commit
 
     request = CommitRequest(

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvc.cli.table import COMMANDS
+from tests.cli.console import Console
+
+ODD = ["", "-", "--", "..", "/", "~", "^", "@", ":", "@{0}", "HEAD", "main", "a.txt", "HEAD:", "*"]
+ODD += ["\x00", "\x1b[2J", "\udcff", "x" * 5000, "HEAD~999999", "a..b", "HEAD:../..", "main@{9}"]
+ODD += [
+    "0" * 64,
+    "abcd",
+    "é",
+    "nul",
+    "..main",
+    "main...",
+    "--json",
+    "-v",
+    "-d",
+    "-m",
+    "-n",
+    "1e999",
+]
+ODD += ["refs/heads/main", "refs/../HEAD", "[", "a.txt:[", "user.name", "k=v", "💥", "--debug=x"]
+WORDS = st.one_of(
+    st.sampled_from(ODD), st.text(max_size=8), st.text(st.sampled_from("~^@{}:./1-"), max_size=8)
+)
+
+
+@given(st.sampled_from(sorted(COMMANDS)), st.lists(WORDS, max_size=4))
+def test_no_argument_makes_mvc_fail_in_a_way_it_does_not_explain(
+    mvc: Console, verb: str, words: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(name)
+        console = Console.__new__(Console)
+        console.folder = Path(name)
+        console.any("init")
+        console.write("a.txt", "a")
+        console.any("add", "a.txt")
+        console.any("commit", "-m", "a")
+        done = console.any(verb, *words)
+        assert "internal error" not in done.err, done
+        assert "Traceback" not in done.err, done
+        assert done.code in range(7)
+        assert "\x1b" not in done.err
