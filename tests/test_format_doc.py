@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mvc.base import fileio
+from mvc.base.dtypes import SEGMENTS
+from mvc.base.ids import ObjectId, digest, object_id
+from mvc.codec import chunk as codec
+from mvc.codec import section
+from mvc.codec.segments import UNITS, join, split
+from mvc.objects import canonical, history, model, tree
+from mvc.objects.history import Commit, Metric, Tag
+from mvc.objects.model import (
+    Blob,
+    Checkpoint,
+    Content,
+    Layout,
+    Literal,
+    Placed,
+    Tensor,
+    ViewOf,
+    chunk_id,
+)
+from mvc.objects.tree import Entry, Tree, tensor_path
+from mvc.repo import names, trees
+from mvc.storage import base as storage
+from mvc.storage import keys
+from mvc.storage.memory import MemoryStorage
+from mvc.store import block, directory, pack
+from mvc.store.block import Item
+from mvc.store.directory import BlockEntry, ChunkEntry, Section, decode_entry
+from mvc.store.object_store import ObjectStore
+from mvc.store.pack import NewChunk, PackWriter
+from mvc.store.pack_reader import read_rows
+
+TEXT = (Path(__file__).parents[1] / "docs" / "format.md").read_text("utf-8")
+MODULES = {
+    "canonical": canonical,
+    "model": model,
+    "tree": tree,
+    "history": history,
+    "directory": directory,
+    "pack": pack,
+    "storage": storage,
+    "names": names,
+    "trees": trees,
+}
+
+
+class Vector(dict[str, Any]):
+    """A test vector: `value` as Python, the other lines as bytes."""
+
+    def __init__(self, kind: str, name: str, body: str) -> None:
+        super().__init__()
+        self.kind, self.name = kind, name
+        for line in body.strip().split("\n"):
+            key, text = line.split(": ", 1) if ": " in line else (line.rstrip(":"), "")
+            self[key] = from_json(json.loads(text)) if is_json(key) else bytes.fromhex(text)
+
+
+def is_json(key: str) -> bool:
+    return key in ("value", "direction")
+
+
+def from_json(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("0x"):
+        return bytes.fromhex(value[2:])
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: from_json(item) for key, item in value.items()}
+    return value
+
+
+VECTORS = [
+    Vector(*found)
+    for found in re.findall(r"^```vector kind=(\S+) name=(\S+)\n(.*?)^```$", TEXT, re.M | re.S)
+]
+
+
+def of(kind: str) -> Any:
+    found = [vector for vector in VECTORS if vector.kind == kind]
+    return pytest.mark.parametrize("vector", found, ids=lambda vector: vector.name)
+
+
+def words(listed: list[bytes]) -> bytes:
+    return b"".join(word[::-1] for word in listed)
+
+
+def content(value: dict[str, Any]) -> Content:
+    chunks = tuple(ObjectId(name) for name in value["chunks"])
+    return Content(value["size"], value["word"], value["inline"], chunks)
+
+
+def extent(value: dict[str, Any]) -> Literal | Placed:
+    if "literal" in value:
+        return Literal(content(value["literal"]))
+    return Placed(value["tensor"], value["big_endian"], value["transposed"])
+
+
+def layout(value: dict[str, Any]) -> Layout:
+    views = (
+        ViewOf(
+            view["name"],
+            view["source"],
+            tuple(view["shape"]),
+            view["offset"],
+            tuple(view["strides"]),
+        )
+        for view in value["views"]
+    )
+    extents = tuple(extent(item) for item in value["extents"])
+    return Layout(extents, tuple(views), tuple(value["notes"]))
+
+
+def commit(value: dict[str, Any]) -> Commit:
+    metrics = tuple(
+        Metric(name, number, data, part) for name, data, part, number in value["metrics"]
+    )
+    return Commit(**value | {"parents": tuple(value["parents"]), "metrics": metrics})
+
+
+OBJECTS = {
+    "tensor": lambda value: Tensor(
+        value["dtype"], tuple(value["shape"]), content(value["content"])
+    ),
+    "blob": lambda value: Blob(value["sha256"], content(value["content"])),
+    "layout": layout,
+    "checkpoint": lambda value: Checkpoint(**value),
+    "tree": lambda value: Tree(tuple(Entry(*entry) for entry in value["entries"])),
+    "commit": commit,
+    "tag": lambda value: Tag(**value),
+}
+
+
+def test_every_fenced_vector_is_read() -> None:
+    assert len(VECTORS) == TEXT.count("```vector") > 50
+    kinds = {"id", "canonical", "chunk", "transform", "section", "entry", "block", "pack", "name"}
+    assert {vector.kind for vector in VECTORS} == kinds | OBJECTS.keys()
+    assert len({(vector.kind, vector.name) for vector in VECTORS}) == len(VECTORS)
+
+
+@of("id")
+def test_ids_are_as_written(vector: Vector) -> None:
+    kind, held = vector["value"]["kind"], vector["value"]["content"]
+    assert object_id(kind, held) == vector["id"] == digest(vector["bytes"])
+
+
+@of("canonical")
+def test_canonical_bytes_are_as_written(vector: Vector) -> None:
+    assert canonical.encode(vector["value"]) == vector["bytes"]
+    assert repr(canonical.decode(vector["bytes"])) == repr(
+        canonical.decode(canonical.encode(vector["value"]))
+    )
+    assert canonical.decode(vector["bytes"]) == vector["value"]
+
+
+@pytest.mark.parametrize(
+    "vector", [item for item in VECTORS if item.kind in OBJECTS], ids=lambda item: item.kind
+)
+def test_objects_are_as_written(vector: Vector) -> None:
+    made = OBJECTS[vector.kind](vector["value"])
+    assert made.encode() == vector["bytes"]
+    assert type(made).decode(vector["bytes"]) == made
+    assert object_id(made.KIND, made.encode()) == vector["id"]
+    assert vector.kind == made.KIND
+
+
+@of("chunk")
+def test_chunks_are_as_written(vector: Vector) -> None:
+    value, data = vector["value"], vector["data"]
+    assert words(value["words"]) == data
+    parts = split(data, value["word"])
+    assert [part.tobytes() for part in parts] == value["segments"]
+    assert bytes(join(parts, value["word"])) == data
+    digests = [digest(part.data) for part in parts]
+    assert canonical.encode([value["word"], len(value["words"]), digests]) == vector["bytes"]
+    assert chunk_id(value["word"], len(value["words"]), tuple(digests)) == vector["id"]
+
+
+@of("transform")
+def test_transforms_are_as_written(vector: Vector) -> None:
+    value = vector["value"]
+    word, count = value["word"], len(value["words"])
+    plain = split(words(value["words"]), word)
+    base = split(words(value["base"]), word) if value["base"] else None
+    done = codec._apply(codec.Transform(value["transform"]), plain, base)
+    assert [part.tobytes() for part in done] == value["segments"]
+    sections = tuple(b"\x01" + part for part in value["segments"])
+    again = codec.decode(value["transform"], sections, word, count, base)
+    assert bytes(join(again, word)) == words(value["words"])
+
+
+@of("section")
+def test_sections_are_as_written(vector: Vector) -> None:
+    value = vector["value"]
+    units = words(value["units"])
+    again = section.decode(vector["bytes"], len(value["units"]), value["width"])
+    assert again.tobytes() == units
+    if vector["direction"] == "both":
+        assert (
+            section.encode(split(units, value["width"])[0] if value["width"] < 4 else again)
+            == (vector["bytes"])
+        )
+
+
+@of("name")
+def test_tensor_names_are_cut_as_written(vector: Vector) -> None:
+    assert list(tensor_path(vector["value"]["name"])) == vector["value"]["pieces"]
+    assert "".join(vector["value"]["pieces"]) == vector["value"]["name"]
+
+
+@of("entry")
+def test_directory_entries_are_as_written(vector: Vector) -> None:
+    value = vector["value"]
+    made: ChunkEntry | BlockEntry
+    if "id" in value:
+        sections = tuple(Section(*item) for item in value["sections"])
+        made = ChunkEntry(**value | {"sections": sections})
+    else:
+        made = BlockEntry(**value)
+    assert made.encode() == vector["bytes"]
+    assert decode_entry(vector["bytes"]) == made
+
+
+@of("block")
+def test_blocks_are_as_written(vector: Vector) -> None:
+    items = [Item(object_id(kind, held), kind, held) for kind, held in vector["value"]["items"]]
+    assert block.pack_items(items) == vector["bytes"]
+    entry = BlockEntry(8, len(vector["frame"]), 0, len(vector["bytes"]), len(items))
+    assert block.unpack_items(entry, vector["frame"]) == items
+
+
+@of("pack")
+def test_a_whole_pack_is_as_written(
+    vector: Vector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = vector["value"]
+    record = value["chunk"]
+    data = words(record["words"])
+    parts = split(data, record["word"])
+    digests = tuple(digest(part.data) for part in parts)
+    name = chunk_id(record["word"], len(record["words"]), digests)
+    items = [Item(object_id(kind, held), kind, held) for kind, held in value["objects"]]
+
+    storage_ = MemoryStorage()
+    monkeypatch.setattr(
+        block, "compress", lambda held: (vector["frame"], len(block.pack_items(held)))
+    )
+    with fileio.Workspace(tmp_path) as space:
+        writer = PackWriter(space)
+        sections = tuple(record["sections"])
+        count = len(record["words"])
+        writer.add_chunk(
+            NewChunk(name, record["word"], count, record["transform"], None, 0, sections, digests)
+        )
+        for item in items:
+            writer.add_object(item)
+        written = writer.publish(storage_)
+    assert bytes.fromhex(written.name) == vector["id"]
+    assert storage_.read(keys.pack_head(written.name)) == vector["head"]
+    assert storage_.read(keys.pack_tail(written.name)) == vector["tail"]
+
+    fresh = MemoryStorage()
+    fresh.write_new(keys.pack_tail(written.name), vector["tail"])
+    fresh.write_new(keys.pack_head(written.name), vector["head"])
+    assert read_rows(fresh, written.name, len(vector["head"])).rows == written.rows
+    store = ObjectStore(fresh, None)
+    store.refresh()
+    assert [store.read(item.id, item.kind) for item in items] == [item.content for item in items]
+    reader, entry = store.chunk_entry(name)
+    assert reader.sections(entry, 2) == tuple(record["sections"])
+
+
+def test_the_table_of_limits_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)\.(\w+)` \| (\d+) \|", TEXT, re.M)
+    assert len(rows) > 25
+    for module, name, value in rows:
+        assert getattr(MODULES[module], name) == int(value), (module, name)
+    told = {(module, name) for module, name, _ in rows}
+    for module in ("canonical", "model", "tree", "history", "directory", "pack", "names", "trees"):
+        for name, value in vars(MODULES[module]).items():
+            if re.fullmatch(r"MAX_[A-Z_]+", name) and isinstance(value, int):
+                known = {(other, name) for other in MODULES}
+                assert known & told, f"docs/format.md does not list {module}.{name}"
+
+
+def test_words_have_the_segments_of_the_text() -> None:
+    listed = re.findall(r"(\d) -> \[([\d, ]+)\]", TEXT)
+    found = {int(word): tuple(map(int, cut.split(", "))) for word, cut in listed}
+    assert found == SEGMENTS
+    assert set(UNITS) >= {width for cut in found.values() for width in cut}
