@@ -33,6 +33,12 @@ PATHS = ("a.safetensors", "b", "sub/c.npz", "sub/deep/d.bin", "e.pt")
 BRANCHES = ("main", "dev", "devices/car-17")
 paths = st.sampled_from(PATHS)
 numbers = st.integers(0, 1000)
+INDEXES = {
+    "gone": None,
+    "empty": b"",
+    "garbage": b"garbage" * 3000,
+    "a header and garbage": b"SQLite format 3\0" + b"\xff" * 9000,
+}
 
 
 @dataclass
@@ -327,12 +333,9 @@ class Machine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.world.reopen()
 
-    @rule(
-        content=st.sampled_from(
-            [None, b"", b"garbage" * 3000, b"SQLite format 3\0" + b"\xff" * 9000]
-        )
-    )
-    def damage_index(self, content: bytes | None) -> None:
+    @rule(kind=st.sampled_from(sorted(INDEXES)))
+    def damage_index(self, kind: str) -> None:
+        content = INDEXES[kind]
         self.world.repo.close()
         path = self.world.repo.folder / "index.sqlite"
         path.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ def reset(
                 move(repo, tree, target, force=True, progress=progress)
             else:
                 for path in tree.files_of(target):
-                    tree.state.files.setdefault(path, None)
+                    tree.track(path)
                 tree.state.save()
             repo.advance(before, target, f"reset: moving to {revision}")
     return ResetResult(repo.refs.head().branch, target)

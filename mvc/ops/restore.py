@@ -50,6 +50,6 @@ def restore(
         stale = {name: entry for name, entry in wanted.items() if not tree.has(name, entry)}
         tree.check_free(list(stale), set(), force=True)
         for name in wanted:
-            tree.state.files.setdefault(name, None)
+            tree.track(name)
         tree.write(stale, progress)
         return RestoreResult(tuple(sorted(stale)))

@@ -51,6 +51,7 @@ class Worktree:
         self.state = State(repo.folder / "worktree", repo.folder / "tmp" / "state")
         self._anchor = fileio.Anchored(self.root)
         self._seen: dict[str, fileio.FileStat | None] = {}
+        self._learned: dict[str, Known] = {}
         if self.state.lost:
             with suppress(MvcError):
                 self.state.files.update(dict.fromkeys(self.head_files()))
@@ -114,7 +115,12 @@ class Worktree:
             return False
         if sha256 != file_sha256(self.repo.store, entry):
             return False
-        self.state.files[path] = Known(entry.id, sha256, read_stat, seen)
+        found = Known(entry.id, sha256, read_stat, seen)
+        if path in self.state.files:
+            self.state.files[path] = found
+        else:
+            # Looking at a file does not track it.
+            self._learned[path] = found
         return True
 
     def has(self, path: str, entry: Entry) -> bool:
@@ -182,9 +188,13 @@ class Worktree:
             del self.state.files[path]
         self.write({path: target[path] for path in wanted}, progress)
         for path, entry in target.items():
-            if path in self.state.files or path not in head or head[path].id != entry.id:
-                self.state.files.setdefault(path, None)
+            if force or path not in head or head[path].id != entry.id:
+                self.track(path)
         return len(wanted)
+
+    def track(self, path: str) -> None:
+        """Track a path from now on."""
+        self.state.files.setdefault(path, self._learned.get(path))
 
     def write(self, files: dict[str, Entry], progress: Progress = SILENT) -> None:
         """Write files of a version in place, each appearing whole, and track them."""
