@@ -19,6 +19,9 @@ SEGMENTS: dict[int, tuple[int, ...]] = {1: (1,), 2: (2,), 4: (2, 2), 8: (2, 2, 4
 
 WORD_SIZES = tuple(SEGMENTS)
 
+CHUNK_WORDS = 1 << 20
+"""Words of a full chunk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dtype:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 import stat as stat_module
 import time
 from collections.abc import Iterable, Iterator
@@ -44,6 +42,17 @@ class FileStat:
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+
+def _token() -> str:
+    return os.urandom(8).hex()
+
+
+def _remove_tree(path: Path) -> None:
+    # shutil brings the compression modules along, which no command that only reads should load.
+    from shutil import rmtree
+
+    rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -226,7 +235,7 @@ class StagedFile:
 
     def __init__(self, folder: Path) -> None:
         make_dirs(folder)
-        self.path = folder / f"staged-{secrets.token_hex(8)}"
+        self.path = folder / f"staged-{_token()}"
         with _translated("create", self.path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self.path, flags, 0o644)
@@ -325,9 +334,11 @@ def _move(staged: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy = target.parent / f".mvc-{secrets.token_hex(8)}.tmp"
+        copy = target.parent / f".mvc-{_token()}.tmp"
         try:
-            shutil.copyfile(staged, copy)
+            from shutil import copyfile
+
+            copyfile(staged, copy)
             fd = os.open(copy, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
@@ -355,7 +366,7 @@ def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, following no links."""
     # Even so, rmtree raises where closing a directory fails.
     with suppress(OSError):
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_tree(path)
 
 
 def clear(folder: Path) -> None:
@@ -433,7 +444,7 @@ class Workspace:
     """
 
     def __init__(self, parent: Path) -> None:
-        self.path = parent / f"tx-{secrets.token_hex(8)}"
+        self.path = parent / f"tx-{_token()}"
         with locked(parent / "lock"), _translated("create", self.path):
             os.mkdir(self.path)
             self._fd = os.open(self.path / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

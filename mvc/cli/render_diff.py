@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from mvc.diff.weights import Weights
 from mvc.ops.diff import ChangedTensor, DiffResult, FileDiff, TensorDiff
 
 BAR = 8
+BAR_DECADES = 6
 LEAST_NAME = 16
 MARKS: dict[Status, str] = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
 COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
@@ -84,18 +86,17 @@ def lines(result: DiffResult, paper: Paper) -> Iterator[str]:
 def stat_lines(result: DiffResult, paper: Paper) -> Iterator[str]:
     """Yield one line a tensor with a bar, then totals.
 
-    A bar is as long as the change relative to the tensor's norm, on the scale of the greatest;
-    its signs are the shares of elements that grew and shrank.
+    A bar's length is the change relative to the tensor's norm on a scale of decades, from a
+    millionth (shortest) to the norm itself; its signs are the shares of elements that grew and
+    shrank.
     """
     if not result.files:
         return
-    changed = [item for file in result.files if file.tensors for item in file.tensors.changed]
-    scale = max((_relative(item) or 0.0 for item in changed), default=0.0)
     for file in result.files:
         yield _header(file, paper)
         if file.tensors is None:
             continue
-        rows = _stat_rows(file.tensors, scale, paper)
+        rows = _stat_rows(file.tensors, paper)
         middle = max((len(row[1]) for row in rows), default=0)
         room = max(LEAST_NAME, paper.width - 4 - middle - 2 - 7)
         names = paper.labels([row[0] for row in rows], room, 2)
@@ -228,7 +229,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _stat_rows(tensors: TensorDiff, scale: float, paper: Paper) -> list[tuple[str, str, int, str]]:
+def _stat_rows(tensors: TensorDiff, paper: Paper) -> list[tuple[str, str, int, str]]:
     """Return (name, text, bytes, mark) of all that differs."""
     rows = [
         (item.name, f"added {_kind(item.dtype, item.shape)}", item.bytes, "+")
@@ -240,7 +241,7 @@ def _stat_rows(tensors: TensorDiff, scale: float, paper: Paper) -> list[tuple[st
     ]
     for recoded in (*tensors.reshaped, *tensors.recast):
         rows.append((recoded.name, _recoded(recoded, paper), recoded.new_bytes, "~"))
-    measured = [_stat_cells(item, scale, paper) for item in tensors.changed]
+    measured = [_stat_cells(item, paper) for item in tensors.changed]
     widths = [max(map(len, column)) for column in zip(*measured, strict=True)]
     for item, cells in zip(tensors.changed, measured, strict=True):
         share, norm, bar = (
@@ -251,26 +252,23 @@ def _stat_rows(tensors: TensorDiff, scale: float, paper: Paper) -> list[tuple[st
     return rows
 
 
-def _stat_cells(item: ChangedTensor, scale: float, paper: Paper) -> list[str]:
+def _stat_cells(item: ChangedTensor, paper: Paper) -> list[str]:
     weights = item.weights
     if weights is None:
         return ["changed", "", ""]
     name = "Δ‖w‖" if paper.unicode else "d|w|"
     share = "~" + percent(weights.changed, weights.elements).lstrip("<>")
-    return [share, f"{name} {_number(weights.l2)}", _bar(weights, scale)]
+    return [share, f"{name} {_number(weights.l2)}", _bar(weights)]
 
 
-def _relative(item: ChangedTensor) -> float | None:
-    return item.weights.relative_l2 if item.weights else None
-
-
-def _bar(weights: Weights, scale: float) -> str:
+def _bar(weights: Weights) -> str:
     moved = (weights.grown or 0) + (weights.shrunk or 0)
     if not moved:
         return "~"
     # A change from nothing is greater than any share of something.
-    share = 1.0 if weights.relative_l2 is None or not scale else weights.relative_l2 / scale
-    length = max(2, round(BAR * share))
+    relative = 1.0 if weights.relative_l2 is None else weights.relative_l2
+    height = 1 + math.log10(relative) / BAR_DECADES if relative > 0 else 0
+    length = min(BAR, max(2, round(BAR * height)))
     plus = round(length * (weights.grown or 0) / moved)
     plus = min(max(plus, 1 if weights.grown else 0), length - (1 if weights.shrunk else 0))
     return "+" * plus + "-" * (length - plus)

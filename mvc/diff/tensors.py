@@ -19,7 +19,6 @@ from mvc.base.progress import SILENT, Progress
 from mvc.codec.segments import split, swapped
 from mvc.formats.base import Extent, Located, Source
 from mvc.objects.model import (
-    CHUNK_WORDS,
     INLINE_BYTES,
     Checkpoint,
     Content,
@@ -207,7 +206,7 @@ class DiskTensors:
 
 
 def _step(extent: Extent) -> int:
-    return dtypes.dtype(extent.dtype, extent.word).word * CHUNK_WORDS
+    return dtypes.dtype(extent.dtype, extent.word).word * dtypes.CHUNK_WORDS
 
 
 def _part_size(extent: Extent, number: int) -> int:

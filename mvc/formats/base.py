@@ -140,7 +140,7 @@ class Format:
 def check_range(offset: int, length: int, size: int) -> None:
     """Raise FormatError unless [offset, offset + length) lies in a file of `size` bytes."""
     if offset < 0 or length < 0 or offset + length > size:
-        raise FormatError(f"bytes {offset} to {offset + length} are outside its {size} bytes")
+        raise FormatError(f"bytes {offset} to {offset + length} are outside the file of {size}")
 
 
 def check_name(name: str) -> str:

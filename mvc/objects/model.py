@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from mvc.base.dtypes import KNOWN, WORD_SIZES
+from mvc.base.dtypes import CHUNK_WORDS, KNOWN, WORD_SIZES
 from mvc.base.errors import FormatError, LimitError
 from mvc.base.ids import ObjectId, check_id, object_id
 from mvc.objects import canonical
 from mvc.objects.canonical import array, natural, raw, text
 
-CHUNK_WORDS = 1 << 20
 INLINE_BYTES = 1024
 MAX_CHUNKS = 1 << 20
 MAX_RANK = 64

@@ -5,8 +5,8 @@ Libraries never look for the user's file; the command line says where it is.
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +89,10 @@ class Config:
 def parse_value(text: str) -> Value:
     """Return the typed value of text from a command line: true, 3, 0.5, or the text itself."""
     try:
-        value = tomllib.loads(f"x = {text}")["x"] if "\n" not in text else text
-    except tomllib.TOMLDecodeError:
+        value = _parsed(f"x = {text}").get("x") if "\n" not in text else text
+    except ValueError:
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
         return text
     return value if isinstance(value, str | int | float | bool) else text
 
@@ -109,9 +111,16 @@ def _read(path: Path | None) -> dict[str, Value]:
     if not text:
         return {}
     try:
-        return _flat(tomllib.loads(text), "")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return _flat(_parsed(text), "")
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not valid TOML: {error}", hint="mend or remove it") from error
+
+
+def _parsed(text: str) -> dict[str, object]:
+    # Loaded only where there is something to parse: most commands find no configuration.
+    import tomllib
+
+    return tomllib.loads(text)
 
 
 def _flat(table: dict[str, object], prefix: str) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mvc.base import dtypes
-from mvc.base.dtypes import Family
+from mvc.base.dtypes import CHUNK_WORDS, Family
 from mvc.base.errors import LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
@@ -19,7 +19,6 @@ from mvc.codec.segments import swapped
 from mvc.formats import registry
 from mvc.formats.base import Extent, Located, Source, checked
 from mvc.objects.model import (
-    CHUNK_WORDS,
     INLINE_BYTES,
     Blob,
     Checkpoint,
@@ -104,7 +103,7 @@ def ingest(
         located, warning = outcome.located, outcome.warning
     else:
         located = checked(located, source.size)
-    if located is None or not located.extents:
+    if located is None or not (located.extents or located.notes):
         return _ingest_blob(tx, source, bases, warning, progress)
     try:
         return _ingest_checkpoint(tx, source, located, bases, progress)

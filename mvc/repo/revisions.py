@@ -5,8 +5,8 @@ HEAD  @  main  v1.0  3f2a91  origin/main  @{2}  main@{1}  REV~3  REV^  REV^2  RE
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mvc.base.errors import NotFoundError, UsageError
@@ -80,7 +80,7 @@ def find(repo: Repository, spec: str) -> Found:
     tree = repo.commit(commit).tree
     entry = trees.find(repo.store, tree, path)
     if entry is None:
-        near = difflib.get_close_matches(path, trees.files(repo.store, tree), 1, 0.4)
+        near = _close(path, trees.files(repo.store, tree))
         raise NotFoundError(
             f"{revision or 'HEAD'} has no file {path[:200]!r}",
             hint=f"did you mean {near[0]}?" if near else "`mvc ls-tree -r REV` lists its files",
@@ -123,8 +123,15 @@ def _abbreviated(repo: Repository, name: str) -> ObjectId:
 
 
 def _suggestion(repo: Repository, name: str) -> str:
-    near = difflib.get_close_matches(name, names(repo), 1, 0.5)
+    near = _close(name, names(repo))
     return f"did you mean {near[0]}?" if near else "`mvc branch` and `mvc tag` list the names"
+
+
+def _close(name: str, among: Iterable[str]) -> list[str]:
+    # Only a mistake needs it; every command would pay for loading it.
+    from difflib import get_close_matches
+
+    return get_close_matches(name, list(among), 1, 0.5)
 
 
 def _logged(repo: Repository, base: str, number: int) -> ObjectId:

@@ -12,6 +12,7 @@ FORMAT = "format"
 PACKS = "packs/"
 REFS = "refs/"
 
+_PLAIN = re.compile(r"[A-Za-z0-9/@_=+,~.-]+", re.ASCII)
 _PACK = re.compile(r"packs/pack-([0-9a-f]{64})\.head", re.ASCII)
 
 
@@ -42,6 +43,8 @@ def ref(name: str) -> str:
 
 def ref_of(key: str) -> str:
     """Return the ref that a key names, or raise FormatError where no ref has this key."""
+    if _PLAIN.fullmatch(key):
+        return key
     from urllib.parse import unquote
 
     try:
@@ -54,6 +57,9 @@ def ref_of(key: str) -> str:
 
 
 def _escaped(name: str) -> str:
+    # Importing the quoting machinery costs the start of every command some milliseconds.
+    if _PLAIN.fullmatch(name):
+        return name
     from urllib.parse import quote
 
     return quote(name, safe="/@_=+,~.-")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mvc.base.dtypes import SEGMENTS
+from mvc.base.dtypes import CHUNK_WORDS, SEGMENTS
 from mvc.base.errors import FormatError
 from mvc.base.ids import ObjectId, check_id
 from mvc.objects import canonical
 from mvc.objects.canonical import array, natural, raw
-from mvc.objects.model import CHUNK_WORDS
 
 MAX_DEPTH = 32
 MAX_SECTION = 64 << 20

@@ -17,7 +17,7 @@ from mvc.base import fileio
 from mvc.base.errors import IntegrityError, MvcError, StorageError
 from mvc.base.ids import ObjectId
 from mvc.store.directory import KINDS
-from mvc.store.pack import Written
+from mvc.store.rows import Written
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0

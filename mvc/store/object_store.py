@@ -26,8 +26,8 @@ from mvc.storage.base import Storage
 from mvc.store.block_cache import BlockCache
 from mvc.store.directory import BlockEntry, ChunkEntry
 from mvc.store.index import Index, Location
-from mvc.store.pack import Written
 from mvc.store.pack_reader import PackReader, read_rows
+from mvc.store.rows import Written
 
 Result = TypeVar("Result")
 

@@ -19,6 +19,7 @@ from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import block
 from mvc.store.directory import BlockEntry, ChunkEntry, PackEntry, Section
+from mvc.store.rows import Row, Written
 
 HEAD_MAGIC = b"MVCPACK\x01"
 TAIL_MAGIC = b"MVCTAIL\x01"
@@ -41,26 +42,6 @@ class NewChunk:
     depth: int
     sections: tuple[bytes, ...]
     digests: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Where an object is: the offset of its directory entry, and its place in a block."""
-
-    id: ObjectId
-    kind: str
-    at: int
-    place: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A pack that is in storage, with what the index needs to know of it."""
-
-    name: str
-    directory_at: int
-    head_bytes: int
-    rows: tuple[Row, ...]
 
 
 class _Checked(fileio.StagedFile):

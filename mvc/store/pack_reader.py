@@ -20,10 +20,9 @@ from mvc.store.pack import (
     MAX_DIRECTORY,
     TAIL_FOOTER,
     TAIL_MAGIC,
-    Row,
-    Written,
     pack_name,
 )
+from mvc.store.rows import Row, Written
 
 
 class PackReader:

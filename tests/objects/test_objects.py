@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mvc.base import dtypes
 from mvc.base.errors import FormatError
 from mvc.base.ids import ObjectId, digest, object_id
-from mvc.objects import history, model, tree
+from mvc.objects import history, tree
 from mvc.objects.history import Commit, Metric, Tag
 from mvc.objects.model import (
     Blob,
@@ -89,7 +90,7 @@ def test_a_chunk_is_named_by_its_segments_and_their_count() -> None:
     assert len({chunk_id(4, 1, digests), chunk_id(8, 2, digests), expected}) == 3
 
 
-CHUNK = 4 * model.CHUNK_WORDS
+CHUNK = 4 * dtypes.CHUNK_WORDS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mvc.storage.local import LocalStorage
 from mvc.store import index as module
 from mvc.store.index import Index
 from mvc.store.object_store import ObjectStore
-from mvc.store.pack import Row, Written
+from mvc.store.rows import Row, Written
 from tests.storage.faulty import FaultyStorage
 from tests.store.samples import Saved, open_store, save
 
