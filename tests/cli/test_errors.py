@@ -26,8 +26,8 @@ def test_with_json_an_error_is_json_on_stderr(mvc: Console) -> None:
 
 
 def test_a_mistyped_command_is_guessed(outside: Console) -> None:
-    done = outside("stauts", code=2)
-    assert done.err.startswith("error: 'stauts' is not an mvc command; did you mean status?\n")
+    done = outside("sttus", code=2)
+    assert done.err.startswith("error: 'sttus' is not an mvc command; did you mean status?\n")
 
 
 def test_an_unknown_option_is_a_usage_error_that_names_the_help(mvc: Console) -> None:

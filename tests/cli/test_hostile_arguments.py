@@ -11,7 +11,7 @@ from mvc.cli.table import COMMANDS
 from tests.cli.console import Console
 
 ODD = ["", "-", "--", "..", "/", "~", "^", "@", ":", "@{0}", "HEAD", "main", "a.txt", "HEAD:", "*"]
-ODD += ["\x00", "\x1b[2J", "\udcff", "x" * 5000, "HEAD~999999", "a..b", "HEAD:../..", "main@{9}"]
+ODD += ["\x1b[2J", "\udcff", "x" * 5000, "HEAD~999999", "a..b", "HEAD:../..", "main@{9}"]
 ODD += [
     "0" * 64,
     "abcd",
