@@ -62,6 +62,8 @@ def test_every_example_of_a_page_prints_what_the_page_shows(page: Path, tmp_path
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.exists()], ids=name)
 def test_shell_commands_stand_in_blocks_that_are_run(page: Path) -> None:
+    indented = re.search(r"^ +```", page.read_text("utf-8"), re.M)
+    assert indented is None, f"{name(page)}: only blocks that begin a line are run"
     for block in pages.blocks(page):
         where = f"{name(page)}:{block.line}"
         assert block.language not in {"sh", "bash", "shell", "zsh"}, f"{where}: make it console"

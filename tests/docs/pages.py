@@ -87,8 +87,10 @@ def blocks(page: Path) -> Iterator[Block]:
         if not opening:
             continue
         start = number
-        while lines[number] != "```":
+        while number < len(lines) and lines[number] != "```":
             number += 1
+        if number == len(lines):
+            raise ValueError(f"{page}:{start}: the block has no end")
         above = next((line for line in reversed(lines[: start - 1]) if line), "")
         text = lines[start:number]
         yield Block(start + 1, opening[1], opening[2].strip(), text, above, above == "```")
