@@ -9,8 +9,8 @@ The convention, for whoever writes a page:
 - A command that fails shows an `error:` or is followed by `$ echo $?`.
 - A ```python block whose first line is a comment with a file name is saved under that name; any
   other is run, and a ```text block right below it shows what it prints.
-- Shell commands stand in console blocks alone. One that cannot run here has `no-test` in its fence
-  and the reason in the paragraph above it.
+- Commands of mvc stand in console blocks alone. A block that cannot run here has `no-test` in its
+  fence and the reason in the line above it.
 
 Ids may differ from run to run, though equal ones must stay equal; times may be any time; sizes
 and counts of objects may be a quarter off; the folder is written as `…`.
