@@ -179,7 +179,8 @@ class Reader:
         with _translated("open", path):
             # A FIFO would block here for ever without O_NONBLOCK; links must not lead elsewhere.
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        raw = os.fstat(self._fd)
+        with _translated("look at", path):
+            raw = os.fstat(self._fd)
         if not stat_module.S_ISREG(raw.st_mode):
             self.close()
             raise StorageError(f"{path} is not a regular file")
@@ -210,7 +211,9 @@ class Reader:
 
     def changed(self) -> bool:
         """Tell whether the open file or the name's target differ from what was opened."""
-        return _stat(os.fstat(self._fd)) != self.stat or stat_file(self.path) != self.stat
+        with _translated("look at", self.path):
+            now = _stat(os.fstat(self._fd))
+        return now != self.stat or stat_file(self.path) != self.stat
 
     def close(self) -> None:
         """Close the file; further reads are an error."""

@@ -144,6 +144,10 @@ class _Walker:
 
     def _files(self, root: ObjectId) -> Iterator[str]:
         for path, entry in trees.files(self._repo.store, root).items():
+            kind = self._repo.store.kind(entry.id)
+            if kind not in (entry.kind, None):
+                yield f"{path}: object {entry.id.hex()[:12]} is a {kind}, not a {entry.kind}"
+                continue
             for fault in self._once(entry.id, partial(self._file, entry)):
                 yield f"{path}: {fault}"
 

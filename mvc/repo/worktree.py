@@ -186,10 +186,10 @@ class Worktree:
             self._check_unchanged(path)
             self._anchor.remove(tuple(path.split("/")))
             del self.state.files[path]
-        self.write({path: target[path] for path in wanted}, progress)
         for path, entry in target.items():
             if force or path not in head or head[path].id != entry.id:
                 self.track(path)
+        self.write({path: target[path] for path in wanted}, progress)
         return len(wanted)
 
     def track(self, path: str) -> None:
@@ -279,7 +279,11 @@ class Worktree:
         named = absolute.name not in ("", "..")
         resolved = absolute.parent.resolve() / absolute.name if named else absolute.resolve()
         root = self.root.resolve()
-        for candidate, base in ((resolved, root), (absolute, self.root)):
+        ways = [(resolved, root)]
+        if ".." not in absolute.parts:
+            # A link is named by where it is, not by where it leads.
+            ways.append((absolute, self.root))
+        for candidate, base in ways:
             if candidate == base:
                 return ""
             if candidate.is_relative_to(base):

@@ -122,7 +122,8 @@ def check_survivor(scene: Scene, root: Path, scratch: Path) -> list[str]:
     assert code == (1 if ahead else 0), "running it again did not work"
     assert sha256s(root) == scene.after
     world = World(root)
-    assert world.status().clean
+    found = world.status()
+    assert found.clean, found
     world.write("config.json", b"the next writing run")
     world.commit()
     assert world.leftovers() == []

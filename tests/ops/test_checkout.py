@@ -251,3 +251,12 @@ def test_a_file_committed_from_memory_is_written_by_the_next_checkout(world: Wor
     checkout(world.repo, "HEAD", force=True)
     assert (world.root / "m.safetensors").exists()
     assert world.status().clean
+
+
+def test_a_file_that_has_its_new_content_already_is_tracked(world: World) -> None:
+    world.write("new/c", TWO["new/c"])
+    checkout(world.repo, "main")
+    assert world.status().clean
+    world.reopen()
+    assert world.status().clean
+    assert world.status().untracked == ()
