@@ -524,6 +524,8 @@ class Anchored:
                         f"{shown} is in the way: it is not a directory",
                         hint="move it elsewhere and run this again",
                     ) from error
+                if error.errno == errno.ENOENT:
+                    raise NotFoundError(f"{shown} does not exist") from error
                 raise StorageError(f"cannot enter {shown}: {error.strerror}") from error
             finally:
                 os.close(fd)
@@ -560,7 +562,7 @@ class Anchored:
         """Remove a file and the directories that this leaves empty."""
         try:
             fd = self.open_parent(parts, create=False)
-        except (StorageError, NegativeAnswer):
+        except (NotFoundError, NegativeAnswer):
             return
         try:
             with suppress(FileNotFoundError), _translated("remove", "/".join(parts)):

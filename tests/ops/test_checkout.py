@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -17,6 +18,7 @@ from mvc.ops.commit import CommitRequest
 from mvc.ops.commit_arrays import commit_arrays
 from mvc.ops.rm import remove
 from mvc.repo import worktree
+from tests.e2e.faults import FaultyOs
 from tests.e2e.world import World, contents
 
 ONE = {"a": b"one" * 1000, "d/b": b"two"}
@@ -260,3 +262,18 @@ def test_a_file_that_has_its_new_content_already_is_tracked(world: World) -> Non
     world.reopen()
     assert world.status().clean
     assert world.status().untracked == ()
+
+
+def test_a_file_that_cannot_be_removed_is_an_error_and_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hook(name: str, args: tuple[object, ...]) -> None:
+        if name == "open" and args[0] == "d":
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fileio, "os", FaultyOs(hook, reads=True))
+    with pytest.raises(StorageError, match="cannot enter d"):
+        checkout(world.repo, "main")
+    monkeypatch.undo()
+    checkout(world.repo, "main")
+    assert contents(world.root) == TWO
