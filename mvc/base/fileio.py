@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat as stat_module
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,10 +123,13 @@ class Entry:
     stat: FileStat
 
 
-def walk_files(root: Path, skip: tuple[str, ...]) -> Iterator[Entry]:
+def walk_files(
+    root: Path, skip: tuple[str, ...], enter: Callable[[Path], bool] = lambda _: True
+) -> Iterator[Entry]:
     """Yield all regular files below `root` in sorted order, never following links.
 
-    Directories whose name is in `skip` are not entered; one that vanishes meanwhile is empty.
+    Directories whose name is in `skip`, or that `enter` refuses, are not entered; one that
+    vanishes meanwhile is empty.
     """
     pending: list[tuple[str, ...]] = [()]
     while pending:
@@ -140,7 +143,7 @@ def walk_files(root: Path, skip: tuple[str, ...]) -> Iterator[Entry]:
             continue
         for item in items:
             if item.is_dir(follow_symlinks=False):
-                if item.name not in skip:
+                if item.name not in skip and enter(Path(item.path)):
                     below.append((*parts, item.name))
             elif item.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):

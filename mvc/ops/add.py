@@ -10,7 +10,7 @@ from mvc.base.errors import NegativeAnswer, NotFoundError
 from mvc.repo.ignore import ALWAYS, Ignore
 from mvc.repo.names import clash
 from mvc.repo.repository import Repository
-from mvc.repo.worktree import Worktree, check_addable, locked_worktree
+from mvc.repo.worktree import Worktree, check_addable, locked_worktree, walk_own_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ def _below(tree: Worktree, path: Path, *, force: bool) -> list[str]:
     target = tree.root / name
     if fileio.stat_file(target) is not None:
         _check_plain_parents(tree, name)
+        check_addable(name)
         if not force and name not in tree.state.files and _ignored(tree, name):
             raise NegativeAnswer(
                 f"{name} is ignored", hint="`mvc add --force` adds it all the same"
@@ -66,7 +67,7 @@ def _below(tree: Worktree, path: Path, *, force: bool) -> list[str]:
     _check_plain_parents(tree, name)
     ignore = Ignore(tree.root)
     found = []
-    for entry in fileio.walk_files(target, ALWAYS):
+    for entry in walk_own_files(target):
         below = "/".join((*filter(None, [name]), *entry.parts))
         if below in tree.state.files or force or not ignore.covers(below):
             found.append(below)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from mvc.base.errors import IntegrityError, NegativeAnswer, NotFoundError
+from mvc.base.errors import IntegrityError, MvcError, NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import revisions
+from mvc.repo.history import walk
 from mvc.repo.names import check_branch
 from mvc.repo.refs import BRANCHES, Head
 from mvc.repo.repository import Repository
@@ -17,11 +19,15 @@ from mvc.repo.worktree import Worktree, locked_worktree
 
 @dataclass(frozen=True, slots=True)
 class SwitchResult:
-    """Where HEAD is now; `branch` is None when it is detached."""
+    """Where HEAD is now; `branch` is None when it is detached.
+
+    `left` is the commit HEAD was at if no branch or tag leads to it: only the reflog keeps it.
+    """
 
     branch: str | None
     commit: ObjectId | None
     written: int
+    left: ObjectId | None = None
 
 
 def switch(
@@ -52,9 +58,7 @@ def switch(
         if found is None:
             if repo.refs.head().ref == full:
                 return SwitchResult(branch, None, 0)
-            raise NotFoundError(
-                f"there is no branch {branch[:80]}", hint=f"`mvc switch -c {branch[:80]}` makes it"
-            )
+            raise NotFoundError(f"there is no branch {branch[:80]}", hint=_advice(repo, branch))
         target = found
     return _go(repo, target, full, force=force, create=create, progress=progress)
 
@@ -112,7 +116,28 @@ def _go(
         change = repo.change(before.commit, target, f"checkout: moving to {name}")
         if ref is None or before.ref != ref or before.commit != target:
             repo.refs.set_head(ref or target, change)
-    return SwitchResult(ref.removeprefix(BRANCHES) if ref else None, target, written)
+    left = _left_behind(repo, before, target) if before.ref is None else None
+    return SwitchResult(ref.removeprefix(BRANCHES) if ref else None, target, written, left)
+
+
+def _left_behind(repo: Repository, before: Head, target: ObjectId) -> ObjectId | None:
+    """Return the commit a detached HEAD was at if nothing but the reflog leads to it now."""
+    if before.commit is None or before.commit == target:
+        return None
+    tips = [target]
+    for tip in repo.refs.all().values():
+        with suppress(MvcError):
+            tips.append(revisions.peel(repo, tip))
+    reachable = any(version.id == before.commit for version in walk(repo, tips))
+    return None if reachable else before.commit
+
+
+def _advice(repo: Repository, name: str) -> str:
+    try:
+        revisions.resolve(repo, name)
+    except MvcError:
+        return f"`mvc switch -c {name[:80]}` makes it"
+    return f"`mvc switch --detach {name[:80]}` goes to that version"
 
 
 def _head(repo: Repository) -> Head:

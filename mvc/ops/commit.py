@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mvc.base import fileio
-from mvc.base.errors import FormatError, MvcError, NegativeAnswer, NotFoundError, StorageError
+from mvc.base.errors import (
+    FormatError,
+    MvcError,
+    NegativeAnswer,
+    NotFoundError,
+    StorageError,
+    UsageError,
+)
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.formats import onnx
@@ -97,6 +104,8 @@ def record(
     parent: ObjectId | None,
 ) -> ObjectId:
     """Store trees and commit, make them durable, and move what HEAD points at."""
+    if not request.message.strip():
+        raise UsageError("a commit needs a message", hint="`mvc commit -m MESSAGE`")
     if len(request.message.encode("utf-8", "replace")) > MAX_MESSAGE:
         raise FormatError(f"a commit message is at most {MAX_MESSAGE} bytes")
     if pair := nested(files):
@@ -222,6 +231,6 @@ def _references(tree: Worktree, path: str) -> Iterator[tuple[str, tuple[Extent, 
 
 
 def _advice(tree: Worktree) -> str:
-    if tree.untracked():
+    if tree.untracked() or not tree.state.files:
         return "`mvc add FILE` tracks files; `mvc status` lists them"
     return "every tracked file is as in HEAD"

@@ -15,6 +15,8 @@ from mvc.repo.names import split_path
 from mvc.repo.repository import Repository
 from mvc.repo.restore import write_file
 
+SCRATCH = ".mvc-export"
+
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
@@ -44,16 +46,18 @@ def export(
     anchor = fileio.Anchored(target)
     total = sum(entry.size for entry in files.values())
     progress.start("writing files", total)
-    with fileio.Workspace(target / ".mvc-export") as workspace:
-        for path, entry in files.items():
-            staged = fileio.StagedFile(workspace.path)
-            try:
-                write_file(repo.store, entry, staged.write, progress)
-                anchor.put(staged.seal(), tuple(path.split("/")))
-            finally:
-                staged.discard()
-    anchor.sync(tuple(path.split("/")) for path in files)
-    fileio.remove_tree(target / ".mvc-export")
+    try:
+        with fileio.Workspace(target / SCRATCH) as workspace:
+            for path, entry in files.items():
+                staged = fileio.StagedFile(workspace.path)
+                try:
+                    write_file(repo.store, entry, staged.write, progress)
+                    anchor.put(staged.seal(), tuple(path.split("/")))
+                finally:
+                    staged.discard()
+        anchor.sync(tuple(path.split("/")) for path in files)
+    finally:
+        fileio.remove_tree(target / SCRATCH)
     progress.finish()
     return ExportResult(found.commit, len(files), total)
 

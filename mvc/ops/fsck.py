@@ -23,6 +23,18 @@ from mvc.store.chunks import load
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and where in a version: `FILE:TENSOR`, as far down as is known."""
+
+    place: str
+    what: str
+
+    def inside(self, name: str) -> Fault:
+        """Return the fault as seen from what holds `name`."""
+        return Fault(f"{name}:{self.place}" if self.place else name, self.what)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One fault: what is wrong, with which object or ref, and the versions that it hurts."""
 
@@ -56,12 +68,12 @@ def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) 
     bad = {} if quick else _bad_chunks(repo, progress)
     walker = _Walker(repo, bad)
     problems += walker.check_refs()
-    hurt: dict[str, list[str]] = {}
-    for what, version in walker.faults:
-        hurt.setdefault(what, []).append(version)
+    hurt: dict[Fault, list[str]] = {}
+    for fault, version in walker.faults:
+        hurt.setdefault(fault, []).append(version)
     problems += [
-        Problem(what, what.partition(":")[0], tuple(dict.fromkeys(versions)))
-        for what, versions in hurt.items()
+        Problem(fault.what, fault.place or "a version", tuple(dict.fromkeys(versions)))
+        for fault, versions in hurt.items()
     ]
     reached = walker.seen
     problems += [
@@ -98,8 +110,8 @@ class _Walker:
     def __init__(self, repo: Repository, bad: dict[ObjectId, str]) -> None:
         self._repo = repo
         self._bad = bad
-        self.seen: dict[ObjectId, tuple[str, ...]] = {}
-        self.faults: list[tuple[str, str]] = []
+        self.seen: dict[ObjectId, tuple[Fault, ...]] = {}
+        self.faults: list[tuple[Fault, str]] = []
 
     def check_refs(self) -> list[Problem]:
         """Walk all versions; return the faults of refs themselves."""
@@ -134,24 +146,24 @@ class _Walker:
                     continue
                 self.seen[version.id] = ()
                 label = f"{version.id.hex()[:12]} ({name})"
-                for fault in self._tree(version.commit.tree):
-                    self.faults.append((fault, label))
+                self.faults += [(fault, label) for fault in self._tree(version.commit.tree)]
         except MvcError as error:
-            self.faults.append((error.message, name))
+            self.faults.append((Fault(name, error.message), name))
 
-    def _tree(self, root: ObjectId) -> tuple[str, ...]:
+    def _tree(self, root: ObjectId) -> tuple[Fault, ...]:
         return self._once(root, partial(self._files, root))
 
-    def _files(self, root: ObjectId) -> Iterator[str]:
+    def _files(self, root: ObjectId) -> Iterator[Fault]:
         for path, entry in trees.files(self._repo.store, root).items():
             kind = self._repo.store.kind(entry.id)
             if kind not in (entry.kind, None):
-                yield f"{path}: object {entry.id.hex()[:12]} is a {kind}, not a {entry.kind}"
+                what = f"object {entry.id.hex()[:12]} is a {kind}, not a {entry.kind}"
+                yield Fault(path, what)
                 continue
             for fault in self._once(entry.id, partial(self._file, entry)):
-                yield f"{path}: {fault}"
+                yield fault.inside(path)
 
-    def _file(self, entry: Entry) -> Iterator[str]:
+    def _file(self, entry: Entry) -> Iterator[Fault]:
         store = self._repo.store
         if entry.kind == "blob":
             yield from self._content(read_blob(store, entry.id).content)
@@ -162,25 +174,25 @@ class _Walker:
                 yield from self._content(extent.content)
         for name, leaf in trees.tensors(store, checkpoint.tensors).items():
             for fault in self._once(leaf.id, partial(self._tensor, leaf.id)):
-                yield f"{name}: {fault}"
+                yield fault.inside(name)
 
-    def _tensor(self, name: ObjectId) -> Iterator[str]:
+    def _tensor(self, name: ObjectId) -> Iterator[Fault]:
         yield from self._content(read_tensor(self._repo.store, name).content)
 
-    def _content(self, content: Content) -> Iterator[str]:
+    def _content(self, content: Content) -> Iterator[Fault]:
         for name in content.chunks:
             self.seen.setdefault(name, ())
             if name in self._bad:
-                yield self._bad[name]
+                yield Fault("", self._bad[name])
             elif not self._repo.store.contains(name):
-                yield f"chunk {name.hex()[:12]} is missing"
+                yield Fault("", f"chunk {name.hex()[:12]} is missing")
 
-    def _once(self, name: ObjectId, visit: Callable[[], Iterator[str]]) -> tuple[str, ...]:
+    def _once(self, name: ObjectId, visit: Callable[[], Iterator[Fault]]) -> tuple[Fault, ...]:
         if name not in self.seen:
-            faults: list[str] = []
+            faults: list[Fault] = []
             try:
                 faults.extend(visit())
             except MvcError as error:
-                faults.append(error.message)
+                faults.append(Fault("", error.message))
             self.seen[name] = tuple(faults)
         return self.seen[name]

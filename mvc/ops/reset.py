@@ -37,6 +37,7 @@ def reset(
             before = _before(repo)
             if hard:
                 move(repo, tree, target, force=True, progress=progress)
+                tree.track_only(tree.files_of(target))
             else:
                 for path in tree.files_of(target):
                     tree.track(path)

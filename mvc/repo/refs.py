@@ -89,7 +89,7 @@ class Refs:
         """Return what a ref points to, None if there is no such ref."""
         try:
             value = self._storage.read(keys.ref(name))
-        except NotFoundError:
+        except (NotFoundError, FormatError):
             return None
         try:
             return _parsed(value.decode("ascii"), name)

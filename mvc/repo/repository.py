@@ -64,7 +64,7 @@ class Repository:
     ) -> Self:
         """Make a repository in `path`; an existing one is opened and left as it is."""
         folder = path if bare else path / FOLDER
-        if not bare and _is_repository(path):
+        if not bare and is_repository(path):
             raise UsageError(f"{path} is a bare repository already")
         fileio.make_dirs(folder)
         storage = LocalStorage(folder)
@@ -78,9 +78,9 @@ class Repository:
     def discover(cls, start: Path, environment: Environment | None = None) -> Self:
         """Open the repository that `start` is in, or raise NotFoundError."""
         for path in (start, *start.parents):
-            if _is_repository(path / FOLDER):
+            if is_repository(path / FOLDER):
                 return cls(path / FOLDER, path, environment)
-            if _is_repository(path):
+            if is_repository(path):
                 return cls(path, None, environment)
         raise NotFoundError(
             f"{start} is not in an mvc repository", hint="`mvc init` makes one here"
@@ -184,5 +184,6 @@ class Repository:
         self.close()
 
 
-def _is_repository(folder: Path) -> bool:
+def is_repository(folder: Path) -> bool:
+    """Tell whether a folder is where a repository keeps its data."""
     return fileio.stat_file(folder / keys.FORMAT) is not None and fileio.is_dir(folder / "packs")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mvc.base.errors import NotFoundError, UsageError
+from mvc.base.errors import MissingObjectError, NotFoundError, UsageError
 from mvc.base.ids import ObjectId, is_prefix
 from mvc.objects.tree import Entry
 from mvc.repo import trees
@@ -94,9 +94,13 @@ def peel(repo: Repository, target: ObjectId) -> ObjectId:
         kind = repo.store.kind(target)
         if kind == "commit":
             return target
+        if kind is None:
+            raise MissingObjectError(
+                f"version {target.hex()[:12]} is missing or damaged",
+                hint="`mvc fsck` shows the damage; `mvc export` saves versions that are whole",
+            )
         if kind != "tag":
-            what = f"a {kind}" if kind else "missing"
-            raise NotFoundError(f"{target.hex()[:12]} is {what}, not a version")
+            raise NotFoundError(f"{target.hex()[:12]} is a {kind}, not a version")
         target = repo.tag(target).target
     raise NotFoundError("a tag points to tags without end")
 
@@ -159,15 +163,21 @@ def _step(repo: Repository, current: ObjectId, step: str, revision: str) -> Obje
     count = int(step[1:]) if len(step) > 1 else 1
     if step.startswith("^"):
         parents = repo.commit(current).parents
+        if not parents:
+            raise _too_far(revision)
         if count > len(parents):
             raise NotFoundError(f"{revision}: a commit has {len(parents)} parents, not {count}")
         return parents[count - 1]
     for _ in range(count):
         parents = repo.commit(current).parents
         if not parents:
-            raise NotFoundError(f"{revision} goes back further than the first commit")
+            raise _too_far(revision)
         current = parents[0]
     return current
+
+
+def _too_far(revision: str) -> NotFoundError:
+    return NotFoundError(f"{revision} goes back further than the first commit")
 
 
 def _malformed(revision: str) -> UsageError:

@@ -7,7 +7,7 @@ are replaced whole by renaming; none is ever opened for writing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.ignore import ALWAYS, Ignore
 from mvc.repo.metadata import file_sha256
-from mvc.repo.names import name_problem, split_path
-from mvc.repo.repository import Repository
+from mvc.repo.names import FOLDER, name_problem, split_path
+from mvc.repo.repository import Repository, is_repository
 from mvc.repo.state import Known, Left, State
 
 READ_BYTES = 4 << 20
@@ -137,7 +137,7 @@ class Worktree:
         ignore = Ignore(self.root)
         return tuple(
             path
-            for entry in fileio.walk_files(self.root, ALWAYS)
+            for entry in walk_own_files(self.root)
             if (path := "/".join(entry.parts)) not in self.state.files and not ignore.covers(path)
         )
 
@@ -195,6 +195,15 @@ class Worktree:
     def track(self, path: str) -> None:
         """Track a path from now on."""
         self.state.files.setdefault(path, self._learned.get(path))
+
+    def track_only(self, paths: Iterable[str]) -> None:
+        """Track exactly these paths; files that are no longer tracked stay where they are."""
+        wanted = set(paths)
+        for path in [path for path in self.state.files if path not in wanted]:
+            del self.state.files[path]
+        for path in wanted:
+            self.track(path)
+        self.state.save()
 
     def write(self, files: dict[str, Entry], progress: Progress = SILENT) -> None:
         """Write files of a version in place, each appearing whole, and track them."""
@@ -289,6 +298,13 @@ class Worktree:
             if candidate.is_relative_to(base):
                 return candidate.relative_to(base).as_posix()
         raise NotFoundError(f"{path} is outside the repository at {self.root}")
+
+
+def walk_own_files(folder: Path) -> Iterator[fileio.Entry]:
+    """Yield the files below a folder of a working copy, without those of repositories in it."""
+    return fileio.walk_files(
+        folder, ALWAYS, lambda path: not (is_repository(path) or is_repository(path / FOLDER))
+    )
 
 
 def hash_file(path: Path) -> tuple[bytes, fileio.FileStat]:

@@ -41,6 +41,7 @@ class Transaction:
         self._writer: PackWriter | None = None
         self._pending: set[ObjectId] = set()
         self._full: list[PackWriter] = []
+        # What the published packs take, known after `commit`.
         self.stored_bytes = 0
         store.refresh()
 
@@ -68,6 +69,7 @@ class Transaction:
         for writer in writers:
             if not writer.empty:
                 self._store.joined(writer.publish(self._store.storage))
+                self.stored_bytes += writer.size
         self.close()
 
     def close(self) -> None:
@@ -91,7 +93,6 @@ class Transaction:
         if prepared.new is None or prepared.id in self._pending:
             return
         self._pending.add(prepared.id)
-        self.stored_bytes += sum(map(len, prepared.new.sections))
         self._open().add_chunk(prepared.new)
 
     def _open(self) -> PackWriter:
