@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mvc.base import fileio
@@ -10,18 +9,17 @@ from mvc.base.errors import (
     FormatError,
     MvcError,
     NegativeAnswer,
-    NotFoundError,
     StorageError,
     UsageError,
 )
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
-from mvc.formats import onnx
-from mvc.formats.base import Extent, Located
+from mvc.formats.base import Located
 from mvc.objects.history import MAX_MESSAGE, Commit, Metric, Scalar
 from mvc.objects.model import Content, Tensor
 from mvc.objects.tree import Entry
 from mvc.repo import trees
+from mvc.repo.external import located_elsewhere
 from mvc.repo.ingest import Ingested, ingest
 from mvc.repo.metadata import read_blob, read_checkpoint, read_tensor
 from mvc.repo.names import nested
@@ -32,7 +30,6 @@ from mvc.store.object_store import ObjectStore
 from mvc.store.transaction import Transaction
 
 TRIES = 3
-MAX_ONNX_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def _store_files(
         return {}
     stats = {path: fileio.stat_file(tree.root / path) for path in paths}
     progress.start("storing", sum(stat.size for stat in stats.values() if stat))
-    external = _external(tree)
+    external = located_elsewhere(tree.root, tree.state.files, paths)
     stored = {}
     for path in sorted(paths):
         check_addable(path)
@@ -207,27 +204,6 @@ class HeadBases:
         if self._entry is None or self._entry.kind != "blob":
             return None
         return read_blob(self._store, self._entry.id).content
-
-
-def _external(tree: Worktree) -> dict[str, Located]:
-    """Return where tracked ONNX models say that their tensors lie in other tracked files."""
-    found: dict[str, Located] = {}
-    for path in tree.state.files:
-        if not path.endswith(".onnx"):
-            continue
-        for name, extents in _references(tree, path):
-            target = f"{path.rpartition('/')[0]}/{name}".lstrip("/")
-            if target in tree.state.files:
-                found[target] = Located(onnx.EXTERNAL_FORMAT, extents)
-    return found
-
-
-def _references(tree: Worktree, path: str) -> Iterator[tuple[str, tuple[Extent, ...]]]:
-    try:
-        with fileio.Reader(tree.root / path) as reader:
-            yield from onnx.external(reader).items()
-    except (FormatError, NotFoundError, StorageError):
-        return
 
 
 def _advice(tree: Worktree) -> str:

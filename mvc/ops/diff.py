@@ -24,8 +24,8 @@ from mvc.diff.structure import (
 )
 from mvc.diff.text import MAX_TEXT, as_text, unified
 from mvc.diff.weights import Weights, measure
-from mvc.ops.commit import _external
 from mvc.repo import revisions
+from mvc.repo.external import located_elsewhere
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import Worktree
 
@@ -159,7 +159,9 @@ def _ends(
     if len(names) == 2:
         return old, _version(repo, names[1])
     tree = Worktree(repo)
-    side = WorktreeSide(repo, located=_external(tree), progress=progress)
+    tracked = tree.state.files
+    located = located_elsewhere(tree.root, tracked, tracked)
+    side = WorktreeSide(repo, located=located, progress=progress)
     return old, (End(WORKTREE, None), side)
 
 
