@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mvc.base import dtypes
@@ -106,7 +106,8 @@ def ingest(
     if located is None or not (located.extents or located.notes):
         return _ingest_blob(tx, source, bases, warning, progress)
     try:
-        return _ingest_checkpoint(tx, source, located, bases, progress)
+        done = _ingest_checkpoint(tx, source, located, bases, progress)
+    return replace(done, warning=warning)
     except LimitError as error:
         # Its description would be larger than an object may be; its bytes are not.
         warning = f"looks like {located.format}, but {error.message}; kept whole as bytes"

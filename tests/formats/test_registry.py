@@ -271,14 +271,14 @@ def test_a_damaged_file_gives_tensors_or_one_sentence(data: st.DataObject) -> No
         (keras_file(zipfile.ZIP_DEFLATED), "the zip compresses them"),
     ],
 )
-def test_a_compressed_container_is_bytes_with_a_sentence_that_says_why(
+def test_a_compressed_container_has_no_tensors_and_a_sentence_that_says_why(
     data: bytes, why: str, repo: Repository, tmp_path: Path
 ) -> None:
     (warning,) = commit_files(repo, {"model": data}).warnings
     assert why in warning
     assert warning.endswith("; kept whole as bytes")
     assert is_one_sentence(warning)
-    assert is_blob(repo, "model")
+    assert checkpoint(repo, "model").tensor_bytes == 0
     assert_comes_back(repo, tmp_path / "out")
 
 
