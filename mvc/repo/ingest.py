@@ -107,11 +107,11 @@ def ingest(
         return _ingest_blob(tx, source, bases, warning, progress)
     try:
         done = _ingest_checkpoint(tx, source, located, bases, progress)
-    return replace(done, warning=warning)
     except LimitError as error:
         # Its description would be larger than an object may be; its bytes are not.
         warning = f"looks like {located.format}, but {error.message}; kept whole as bytes"
         return _ingest_blob(tx, source, bases, warning, progress)
+    return replace(done, warning=warning)
 
 
 def _ingest_blob(
