@@ -313,6 +313,10 @@ class Machine(RuleBasedStateMachine):
         target = self.pick(number)
         reset(self.world.repo, target, hard=True)
         self.go(target, self.model.branch, force=True)
+        self.model.tracked = set(self.model.commits[target])
+        self.model.left = {
+            path: stamp for path, stamp in self.model.left.items() if path in self.model.tracked
+        }
 
     @precondition(lambda self: self.model.commits)
     @rule(number=numbers, path=paths)
