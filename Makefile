@@ -61,8 +61,10 @@ $(VENV)/bin/python:
 # What demo and bench need; the stamp of dev covers it as well.
 $(VENV)/.all: pyproject.toml | $(VENV)/bin/python
 	$(PIP) -e '.[all]'
+	@$(PY) -m compileall -q mvc
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
+	@$(PY) -m compileall -q mvc
 	@touch $@ $(VENV)/.all
