@@ -82,11 +82,7 @@ def rename(repo: Repository, old: str | None, new: str) -> str:
         return name
     commit = _existing(repo, name)
     change = repo.change(commit, commit, reason)
-    # At every moment HEAD is at a branch that exists.
-    repo.refs.update(BRANCHES + new, None, commit, change)
-    if head.branch == name:
-        repo.refs.set_head(BRANCHES + new, change)
-    repo.refs.update(BRANCHES + name, commit, None, change)
+    repo.refs.rename(BRANCHES + name, BRANCHES + new, change)
     return name
 
 

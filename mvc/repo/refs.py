@@ -88,7 +88,14 @@ class Refs:
     def get(self, name: str) -> ObjectId | None:
         """Return what a ref points to, None if there is no such ref."""
         try:
-            value = self._storage.read(keys.ref(name))
+            key = keys.ref(name)
+        except FormatError:
+            return None
+        return self._read(key, name)
+
+    def _read(self, key: str, name: str) -> ObjectId | None:
+        try:
+            value = self._storage.read(key)
         except (NotFoundError, FormatError):
             return None
         try:
@@ -96,14 +103,23 @@ class Refs:
         except UnicodeDecodeError:
             raise _damaged(name) from None
 
+    def names(self, prefix: str = keys.REFS) -> list[str]:
+        """Return the full names of the refs that start with `prefix`, in order; reads none."""
+        return sorted(self._keys(prefix))
+
     def all(self, prefix: str = keys.REFS) -> dict[str, ObjectId]:
         """Return all refs that start with `prefix`, by full name, in order."""
         found = {}
-        for item in self._storage.list(keys.REFS):
-            name = keys.ref_of(item.key)
-            if name.startswith(prefix) and (target := self.get(name)) is not None:
+        for name, key in sorted(self._keys(prefix).items()):
+            if (target := self._read(key, name)) is not None:
                 found[name] = target
-        return dict(sorted(found.items()))
+        return found
+
+    def _keys(self, prefix: str) -> dict[str, str]:
+        listed = self._storage.list(keys.REFS)
+        return {
+            name: item.key for item in listed if (name := keys.ref_of(item.key)).startswith(prefix)
+        }
 
     def update(self, name: str, old: ObjectId | None, new: ObjectId | None, change: Change) -> None:
         """Move a ref from `old` to `new` (None: absent), or raise RemoteMovedError."""
@@ -115,6 +131,19 @@ class Refs:
             self._forget(name)
         else:
             self._log(name, change)
+
+    def rename(self, old: str, new: str, change: Change) -> None:
+        """Give a ref another name, its log included, and take HEAD along if it is there.
+
+        Wherever this stops, HEAD is at a ref that exists and each log is at a name that is.
+        """
+        self._check_free(new)
+        if not self._storage.compare_and_swap(keys.ref(new), None, _line(change.new)):
+            raise _moved(new)
+        self._log(new, change, before=self._lines(old))
+        if _branch_of(self._head_text()) == old:
+            self.set_head(new, change)
+        self.update(old, change.new, None, change)
 
     def set_head(self, target: str | ObjectId, change: Change) -> None:
         """Point HEAD at a branch (its full ref name) or detach it at a commit."""
@@ -135,13 +164,16 @@ class Refs:
 
     def history(self, name: str) -> list[Change]:
         """Return a ref's log, newest first. Lines torn by a power cut are left out."""
-        if self._logs is None:
-            return []
-        try:
-            lines = fileio.read_bytes(self._log_path(name)).split(b"\n")
-        except NotFoundError:
-            return []
+        lines = self._lines(name).split(b"\n")
         return [change for line in reversed(lines) if (change := _parsed_change(line))]
+
+    def _lines(self, name: str) -> bytes:
+        if self._logs is None:
+            return b""
+        try:
+            return fileio.read_bytes(self._log_path(name))
+        except NotFoundError:
+            return b""
 
     def logged(self) -> list[ObjectId]:
         """Return every id that any reflog mentions."""
@@ -156,7 +188,7 @@ class Refs:
         return list(found)
 
     def _check_free(self, name: str) -> None:
-        for other in self.all():
+        for other in self.names():
             shorter, longer = sorted((name, other), key=len)
             if longer.startswith(shorter + "/") or (
                 other != name and folded(other) == folded(name)
@@ -166,7 +198,7 @@ class Refs:
                     hint="choose another name, or delete the other first",
                 )
 
-    def _log(self, name: str, change: Change) -> None:
+    def _log(self, name: str, change: Change, before: bytes = b"") -> None:
         if self._logs is None:
             return
         line = {
@@ -176,7 +208,8 @@ class Refs:
             "time": change.time,
             "reason": change.reason,
         }
-        fileio.append_line(self._log_path(name), json.dumps(line).encode())
+        gap = b"\n" if before and not before.endswith(b"\n") else b""
+        fileio.append_line(self._log_path(name), before + gap + json.dumps(line).encode())
 
     def _forget(self, name: str) -> None:
         if self._logs is not None:

@@ -107,7 +107,7 @@ def peel(repo: Repository, target: ObjectId) -> ObjectId:
 
 def names(repo: Repository) -> list[str]:
     """Return the short names of all refs, for completion and suggestions."""
-    return ["HEAD", *(short(name).removeprefix(REMOTES) for name in repo.refs.all())]
+    return ["HEAD", *(short(name).removeprefix(REMOTES) for name in repo.refs.names())]
 
 
 def _plausible(full: str) -> bool:

@@ -173,3 +173,26 @@ def test_what_only_the_reflog_knows_is_found(repo: Repository) -> None:
     assert reflog.reflog(repo)[0].change.old == lost
     with pytest.raises(NotFoundError):
         reflog.reflog(repo, "../HEAD")
+
+
+def test_a_renamed_branch_keeps_its_log(repo: Repository) -> None:
+    one = record(repo, "one")
+    two = record(repo, "two")
+    branch.rename(repo, None, "trunk")
+    steps = reflog.reflog(repo, "trunk")
+    assert [step.change.new for step in steps] == [two, two, one]
+    assert steps[0].change.reason == "branch: renamed main to trunk"
+    with pytest.raises(NotFoundError):
+        reflog.reflog(repo, "main")
+
+
+def test_a_branch_is_made_without_reading_the_others(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(repo, "one")
+    branch.create(repo, "first")
+    read: list[str] = []
+    original = repo.storage.read
+    monkeypatch.setattr(repo.storage, "read", lambda key: read.append(key) or original(key))
+    branch.create(repo, "second")
+    assert "refs/heads/first" not in read
