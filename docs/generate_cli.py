@@ -44,6 +44,7 @@ pager appear on a terminal only.
 | 6 | stored bytes are damaged or malformed |
 | 7 | the network failed |
 | 128 | anything else, for example a full disk; also a mistake in mvc itself |
+| 129 | the terminal was closed (SIGHUP); no file is left half written |
 | 130 | interrupted by Ctrl-C or SIGTERM; no file is left half written |
 | 141 | whoever read the output stopped, as in `mvc log \\| head` |
 

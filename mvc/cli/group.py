@@ -12,6 +12,8 @@ from mvc.cli.session import Session, wants_colour
 from mvc.cli.table import COMMANDS, SECTIONS
 
 EPILOG = """\
+`mvc help COMMAND` shows the options of a command, with examples.
+
 \b
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 not found, 4 a ref moved,
 5 not allowed, 6 damaged data, 7 network, 128 anything else, 130 interrupted.
@@ -42,11 +44,15 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         if name.startswith("-"):
             raise click.NoSuchOption(name, ctx=ctx)
-        from difflib import get_close_matches
+        from mvc.cli.elsewhere import not_a_command, wanted_help
 
-        near = get_close_matches(name, COMMANDS, 1, 0.5)
-        suggestion = f"; did you mean {near[0]}?" if near else ""
-        raise click.UsageError(f"{name[:80]!r} is not an mvc command{suggestion}", ctx)
+        if name == "help":
+            wanted = wanted_help(args[1:], COMMANDS)
+            if wanted is None:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            return super().resolve_command(ctx, [wanted, "--help"])
+        raise not_a_command(name, COMMANDS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table."""

@@ -18,16 +18,21 @@ from mvc.cli.group import mvc
 PROGRAM = "mvc"
 USAGE = 2
 INTERNAL = 128
+HUNG_UP = 129
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 _Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class _Hangup(KeyboardInterrupt):
+    """The terminal is gone."""
 
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code. Errors are told on stderr."""
     _prepare()
     as_json = "--json" in arguments
-    before = _catch_sigterm()
+    before = _catch_signals()
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
@@ -35,9 +40,9 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has enough of it, as in `mvc log | head`.
         _silence(sys.stdout)
         return BROKEN_PIPE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         _tell("interrupted", "interrupted; no file is left half written", None, as_json=as_json)
-        return INTERRUPTED
+        return HUNG_UP if isinstance(error, _Hangup) else INTERRUPTED
     except click.ClickException as error:
         message, hint = _usage(error)
         _tell("usage", message, hint, as_json=as_json)
@@ -51,11 +56,19 @@ def run(arguments: list[str]) -> int:
             return _internal(error, arguments, as_json=as_json)
         _tell("usage", "an argument is not valid UTF-8", None, as_json=as_json)
         return USAGE
+    except OSError as error:
+        if error.filename is not None or not error.strerror:
+            return _internal(error, arguments, as_json=as_json)
+        # Errors of files are MvcError long before; streams that are written to have no name.
+        _trace(arguments)
+        _silence(sys.stdout)
+        _tell("storage", f"cannot write the output: {error.strerror}", None, as_json=as_json)
+        return INTERNAL
     except Exception as error:  # noqa: BLE001 - the last line of defence of a program
         return _internal(error, arguments, as_json=as_json)
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return code
 
 
@@ -76,17 +89,30 @@ def _prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _catch_sigterm() -> _Handler:
-    """Let SIGTERM end a command as Ctrl-C does, and return what it did before."""
-    try:
-        return signal.signal(signal.SIGTERM, _terminated)
-    except ValueError:
-        # Not the main thread: whoever runs us there deals with signals.
-        return None
+def _catch_signals() -> dict[signal.Signals, _Handler]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does; return what they did before.
+
+    What is ignored, as under nohup, stays ignored.
+    """
+    before: dict[signal.Signals, _Handler] = {}
+    for number, handler in ((signal.SIGTERM, _terminated), (signal.SIGHUP, _hung_up)):
+        # None: a handler that was not made by Python and could not be put back.
+        if signal.getsignal(number) in (signal.SIG_IGN, None):
+            continue
+        try:
+            before[number] = signal.signal(number, handler)
+        except ValueError:
+            # Not the main thread: whoever runs us there deals with signals.
+            break
+    return before
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _hung_up(number: int, frame: FrameType | None) -> None:
+    raise _Hangup
 
 
 def _internal(error: Exception, arguments: list[str], *, as_json: bool) -> int:
@@ -118,12 +144,12 @@ def _tell(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
         text = f"error: {escaped(message)}\n" + (f"hint: {escaped(hint)}\n" if hint else "")
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         _silence(sys.stdout)
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:
         _silence(sys.stderr)
 
 

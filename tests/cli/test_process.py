@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -86,16 +87,18 @@ def test_a_reader_that_stops_early_is_no_error(mvc: Console) -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_a_command_with_one_sentence(
-    mvc: Console, tmp_path: Path, number: signal.Signals
+    mvc: Console, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     pipe = tmp_path / "config.toml"
     slow = "import time; import mvc.ops.status as s; s.status = lambda repo: time.sleep(60)"
-    code = f"{slow}; import sys; from mvc.cli.main import run; print(flush=True); "
-    code += "sys.exit(run(['status']))"
+    program = f"{slow}; import sys; from mvc.cli.main import run; print(flush=True); "
+    program += "sys.exit(run(['status']))"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     process.stdout.readline()
@@ -103,7 +106,7 @@ def test_a_signal_ends_a_command_with_one_sentence(
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert error == b"error: interrupted; no file is left half written\n"
-    assert process.returncode == 130
+    assert process.returncode == code
     assert not pipe.exists()
 
 
@@ -128,16 +131,31 @@ def test_a_terminal_that_knows_only_ascii_gets_escapes(mvc: Console) -> None:
     assert done.stdout.endswith(b"gr\\xf6\\xdfer \\U0001f697\n")
 
 
-def test_a_full_disk_for_the_output_is_told(mvc: Console) -> None:
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); import mvc.cli.main as m; "
+        "m._invoke = lambda _: print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN); m.run([])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"True\n"
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["log"], ["--help"], ["log", "--json"]])
+def test_a_full_disk_for_the_output_is_told(mvc: Console, arguments: list[str]) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
+    mvc("commit", "--allow-empty", "-m", "x" * 100_000)
     with full.open("w") as stream:
         done = subprocess.run(
-            [sys.executable, "-m", "mvc", "status"],
+            [sys.executable, "-m", "mvc", *arguments],
             stdout=stream,
             stderr=subprocess.PIPE,
             check=False,
         )
     assert done.returncode == 128
-    assert b"Traceback" not in done.stderr
+    told = b"cannot write the output: No space left on device"
+    if "--json" in arguments:
+        assert json.loads(done.stderr)["error"]["message"].encode() == told
+    else:
+        assert done.stderr == b"error: " + told + b"\n"

@@ -1,0 +1,38 @@
+"""What people try first who know git."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.console import Console
+
+
+@pytest.mark.parametrize("verb", ["push", "pull", "fetch", "clone", "merge", "remote", "stash"])
+def test_a_command_that_is_yet_to_come_is_named_with_what_to_do_until_then(
+    outside: Console, verb: str
+) -> None:
+    done = outside(verb, "origin", code=2)
+    assert done.err.startswith(f"error: mvc has no {verb!r} yet\nhint: ")
+
+
+@pytest.mark.parametrize(
+    ("verb", "hint"),
+    [
+        ("version", "`mvc --version`"),
+        ("archive", "`mvc export"),
+        ("ls-files", "`mvc ls-tree -r HEAD`"),
+        ("frobnicate", "`mvc --help`"),
+    ],
+)
+def test_a_word_for_something_else_leads_to_it(outside: Console, verb: str, hint: str) -> None:
+    done = outside(verb, code=2)
+    assert f"error: {verb!r} is not an mvc command\nhint: " in done.err
+    assert hint in done.err
+
+
+def test_help_is_a_command_too(outside: Console) -> None:
+    assert outside("help").out == outside("--help").out
+    assert outside("help", "commit").out == outside("commit", "--help").out
+    assert "did you mean commit?" in outside("help", "comit", code=2).err
+    assert "no 'push' yet" in outside("help", "push", code=2).err
+    outside("help", "add", "commit", code=2)
