@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,19 +16,24 @@ from mvc.repo.names import check_branch
 from mvc.repo.refs import BRANCHES, Head
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import Worktree, locked_worktree
+from mvc.storage import keys
+
+_MOVED = re.compile(r"checkout: moving from (\S+) to .+")
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchResult:
     """Where HEAD is now; `branch` is None when it is detached.
 
-    `left` is the commit HEAD was at if no branch or tag leads to it: only the reflog keeps it.
+    `left` is the commit HEAD was at if no branch or tag leads to it, `left_count` how many commits
+    are reached from there only: nothing but the reflog keeps them.
     """
 
     branch: str | None
     commit: ObjectId | None
     written: int
     left: ObjectId | None = None
+    left_count: int = 0
 
 
 def switch(
@@ -35,18 +41,22 @@ def switch(
     branch: str,
     *,
     create: bool = False,
+    replace: bool = False,
     start: str | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> SwitchResult:
     """Go to a branch, making it at `start` (default HEAD) if `create`.
 
-    Raises NegativeAnswer, and changes nothing, if that would lose uncommitted work.
+    With `replace`, too, a branch of this name is moved there. Raises NegativeAnswer, and changes
+    nothing, if that would lose uncommitted work.
     """
+    if branch == "-" and not create:
+        return _back(repo, force=force, progress=progress)
     full = BRANCHES + branch
     if create:
         check_branch(branch)
-        if repo.refs.get(full) is not None:
+        if repo.refs.get(full) is not None and not replace:
             raise NegativeAnswer(
                 f"branch {branch} exists already", hint=f"`mvc switch {branch}` goes there"
             )
@@ -60,19 +70,31 @@ def switch(
                 return SwitchResult(branch, None, 0)
             raise NotFoundError(f"there is no branch {branch[:80]}", hint=_advice(repo, branch))
         target = found
-    return _go(repo, target, full, force=force, create=create, progress=progress)
+    return _go(repo, target, full, branch, force=force, create=create, progress=progress)
 
 
 def checkout(
-    repo: Repository, revision: str, *, force: bool = False, progress: Progress = SILENT
+    repo: Repository,
+    revision: str,
+    *,
+    detach: bool = False,
+    force: bool = False,
+    progress: Progress = SILENT,
 ) -> SwitchResult:
-    """Go to a branch by its name, or to any other version with HEAD detached."""
-    if repo.refs.get(BRANCHES + revision) is not None and not revision.startswith("refs/"):
-        return switch(repo, revision, force=force, progress=progress)
-    if revision in ("HEAD", "@"):
-        target = revisions.resolve(repo, revision)
-        return _go(repo, target, repo.refs.head().ref, force=force, progress=progress)
-    return _go(repo, revisions.resolve(repo, revision), None, force=force, progress=progress)
+    """Go to a branch by its name, or to any other version with HEAD detached.
+
+    `detach` leaves the branch in any case. `-` is where HEAD was before.
+    """
+    if revision == "-":
+        return _back(repo, detach=detach, force=force, progress=progress)
+    ref = None
+    if not detach:
+        if repo.refs.get(BRANCHES + revision) is not None and not revision.startswith("refs/"):
+            return switch(repo, revision, force=force, progress=progress)
+        ref = repo.refs.head().ref if revision in ("HEAD", "@") else None
+    target = revisions.resolve(repo, revision)
+    name = ref.removeprefix(BRANCHES) if ref else revision
+    return _go(repo, target, ref, name, force=force, progress=progress)
 
 
 def move(
@@ -102,6 +124,7 @@ def _go(
     repo: Repository,
     target: ObjectId,
     ref: str | None,
+    name: str,
     *,
     force: bool,
     create: bool = False,
@@ -110,26 +133,45 @@ def _go(
     with locked_worktree(repo) as tree:
         before = _head(repo)
         written = move(repo, tree, target, force=force, progress=progress)
-        name = ref.removeprefix(BRANCHES) if ref else target.hex()[:12]
         if create and ref:
-            repo.refs.update(ref, None, target, repo.change(None, target, "branch: created"))
-        change = repo.change(before.commit, target, f"checkout: moving to {name}")
+            old = repo.refs.get(ref)
+            how = "created" if old is None else f"moved to {target.hex()[:12]}"
+            repo.refs.update(ref, old, target, repo.change(old, target, f"branch: {how}"))
+        change = repo.change(before.commit, target, _moving(before, name))
         if ref is None or before.ref != ref or before.commit != target:
             repo.refs.set_head(ref or target, change)
-    left = _left_behind(repo, before, target) if before.ref is None else None
-    return SwitchResult(ref.removeprefix(BRANCHES) if ref else None, target, written, left)
+    count = _left_behind(repo, before, target)
+    left = before.commit if count else None
+    return SwitchResult(ref.removeprefix(BRANCHES) if ref else None, target, written, left, count)
 
 
-def _left_behind(repo: Repository, before: Head, target: ObjectId) -> ObjectId | None:
-    """Return the commit a detached HEAD was at if nothing but the reflog leads to it now."""
-    if before.commit is None or before.commit == target:
-        return None
+def _moving(before: Head, name: str) -> str:
+    start = before.branch or (before.commit.hex() if before.commit else "nowhere")
+    return f"checkout: moving from {start} to {name[:80]}"
+
+
+def _back(
+    repo: Repository, *, detach: bool = False, force: bool, progress: Progress
+) -> SwitchResult:
+    """Go where HEAD was before it came to where it is."""
+    for change in repo.refs.history(keys.HEAD):
+        if moved := _MOVED.fullmatch(change.reason):
+            return checkout(repo, moved.group(1), detach=detach, force=force, progress=progress)
+    raise NotFoundError("HEAD has been nowhere else yet", hint="`mvc branch` lists the branches")
+
+
+def _left_behind(repo: Repository, before: Head, target: ObjectId) -> int:
+    """Count the commits of a detached HEAD that nothing but the reflog leads to now."""
+    if before.ref is not None or before.commit is None or before.commit == target:
+        return 0
     tips = [target]
     for tip in repo.refs.all().values():
         with suppress(MvcError):
             tips.append(revisions.peel(repo, tip))
-    reachable = any(version.id == before.commit for version in walk(repo, tips))
-    return None if reachable else before.commit
+    # What is damaged cannot be counted, and HEAD has moved already.
+    with suppress(MvcError):
+        return sum(1 for _ in walk(repo, [before.commit], tips))
+    return 0
 
 
 def _advice(repo: Repository, name: str) -> str:
@@ -157,5 +199,6 @@ def _head_files(tree: Worktree) -> dict[str, Entry]:
 
 
 def _unborn(repo: Repository, branch: str) -> SwitchResult:
-    repo.refs.set_head(BRANCHES + branch, repo.change(None, None, f"checkout: new {branch}"))
+    change = repo.change(None, None, _moving(repo.refs.head(), branch))
+    repo.refs.set_head(BRANCHES + branch, change)
     return SwitchResult(branch, None, 0)

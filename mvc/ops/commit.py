@@ -139,6 +139,11 @@ def _store_files(
     if not paths:
         return {}
     stats = {path: fileio.stat_file(tree.root / path) for path in paths}
+    if odd := next((path for path, stat in stats.items() if stat is None), None):
+        raise NegativeAnswer(
+            f"{odd} is a link or device now, not a file",
+            hint=f"put the file itself there, or `mvc rm --cached {odd}`",
+        )
     progress.start("storing", sum(stat.size for stat in stats.values() if stat))
     external = located_elsewhere(tree.root, tree.state.files, paths)
     stored = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mvc.base.errors import NegativeAnswer, UsageError
-from mvc.repo.config import Config, Setting, Value
+from mvc.repo.config import KNOWN, Config, Setting, Value
 from mvc.repo.repository import Repository
 
 Origin = Literal["user", "repository"]
@@ -32,12 +32,27 @@ def of_user(folder: Path, user: Path | None) -> Settings:
     return Settings(Config(folder / ".mvc" / "config.toml", user), user, None)
 
 
+def doubt(key: str) -> str | None:
+    """Return the known setting that a key is probably meant to be, None if it is fine.
+
+    Sections that mvc does not know belong to whoever uses them.
+    """
+    sections = {known.partition(".")[0] for known in KNOWN}
+    if key in KNOWN or key.partition(".")[0] not in sections:
+        return None
+    from difflib import get_close_matches
+
+    return get_close_matches(key, KNOWN, 1, 0)[0]
+
+
 def read(settings: Settings, key: str) -> Setting:
     """Return a setting, or raise NegativeAnswer if it is not set."""
     for setting in settings.config.all():
         if setting.key == key:
             return setting
-    raise NegativeAnswer(f"{key[:80]!r} is not set", hint="`mvc config --list` shows what is")
+    meant = doubt(key)
+    hint = f"did you mean {meant}?" if meant else "`mvc config --list` shows what is"
+    raise NegativeAnswer(f"{key[:80]!r} is not set", hint=hint)
 
 
 def write(settings: Settings, key: str, value: Value | None, origin: Origin) -> None:

@@ -11,9 +11,11 @@ from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import revisions, trees
+from mvc.repo.metadata import file_sha256
 from mvc.repo.names import split_path
 from mvc.repo.repository import Repository
 from mvc.repo.restore import write_file
+from mvc.repo.worktree import hash_file
 
 SCRATCH = ".mvc-export"
 
@@ -32,16 +34,13 @@ def export(
 ) -> ExportResult:
     """Write all files of `REV`, or those below `REV:PATH`, each verified by its SHA-256.
 
-    Existing files of the same names are not touched: NegativeAnswer names the first of them, and
+    A file that is there already with the right content stays, so that an export that was cut off
+    is completed by running it again. Where any other is in the way, NegativeAnswer names it, and
     nothing is written.
     """
     found = revisions.find(repo, revision)
     files = _files(repo, found)
-    for path in files:
-        if fileio.lexists(target / path):
-            raise NegativeAnswer(
-                f"{target / path} exists already", hint="export into an empty or new folder"
-            )
+    done = {path for path, entry in files.items() if _is_there(repo, target / path, entry)}
     fileio.make_dirs(target)
     anchor = fileio.Anchored(target)
     total = sum(entry.size for entry in files.values())
@@ -49,6 +48,9 @@ def export(
     try:
         with fileio.Workspace(target / SCRATCH) as workspace:
             for path, entry in files.items():
+                if path in done:
+                    progress.advance(entry.size)
+                    continue
                 staged = fileio.StagedFile(workspace.path)
                 try:
                     write_file(repo.store, entry, staged.write, progress)
@@ -60,6 +62,15 @@ def export(
         fileio.remove_tree(target / SCRATCH)
     progress.finish()
     return ExportResult(found.commit, len(files), total)
+
+
+def _is_there(repo: Repository, path: Path, entry: Entry) -> bool:
+    if not fileio.lexists(path):
+        return False
+    stat = fileio.stat_file(path)
+    if stat and stat.size == entry.size and hash_file(path)[0] == file_sha256(repo.store, entry):
+        return True
+    raise NegativeAnswer(f"{path} exists already", hint="export into an empty or new folder")
 
 
 def _files(repo: Repository, found: revisions.Found) -> dict[str, Entry]:

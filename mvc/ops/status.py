@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from mvc.base import fileio
 from mvc.base.errors import MvcError
 from mvc.base.ids import ObjectId
+from mvc.objects.tree import Entry
 from mvc.repo.repository import Repository
-from mvc.repo.worktree import Worktree
+from mvc.repo.state import Known
+from mvc.repo.worktree import Changes, Worktree
 
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """Where HEAD is and how the files differ from it."""
+    """Where HEAD is and how the files differ from it.
+
+    `renamed` pairs those of `deleted` and `added` that are known to have the same content.
+    """
 
     branch: str | None
     head: ObjectId | None
@@ -22,6 +27,7 @@ class StatusResult:
     modified: tuple[str, ...]
     deleted: tuple[str, ...]
     untracked: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 def status(repo: Repository) -> StatusResult:
@@ -31,7 +37,8 @@ def status(repo: Repository) -> StatusResult:
     """
     tree = Worktree(repo)
     head = repo.refs.head()
-    changes = tree.changes(tree.head_files())
+    files = tree.head_files()
+    changes = tree.changes(files)
     _remember(repo, tree)
     return StatusResult(
         head.branch,
@@ -41,7 +48,24 @@ def status(repo: Repository) -> StatusResult:
         changes.modified,
         changes.deleted,
         changes.untracked,
+        _renamed(tree, files, changes),
     )
+
+
+def _renamed(
+    tree: Worktree, head: dict[str, Entry], changes: Changes
+) -> tuple[tuple[str, str], ...]:
+    """Pair deleted and added files by what is known of their content, reading nothing."""
+    gone: dict[ObjectId, list[str]] = {}
+    for path in changes.deleted:
+        gone.setdefault(head[path].id, []).append(path)
+    pairs = []
+    for path in changes.added if gone else ():
+        known, stat = tree.state.files.get(path), fileio.stat_file(tree.root / path)
+        if isinstance(known, Known) and stat is not None and known.proves(stat):
+            if old := gone.get(known.id):
+                pairs.append((old.pop(0), path))
+    return tuple(pairs)
 
 
 def _remember(repo: Repository, seen: Worktree) -> None:

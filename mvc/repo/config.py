@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mvc.base import fileio
-from mvc.base.errors import FormatError, NotFoundError, UsageError
+from mvc.base.errors import FormatError, NegativeAnswer, NotFoundError, UsageError
 
 Value = str | int | float | bool
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", re.ASCII)
@@ -20,6 +20,7 @@ MAX_CONFIG = 1 << 20
 DEFAULTS: dict[str, Value] = {
     "core.sync_worktree": True,
 }
+KNOWN = ("user.name", "user.email", *DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Config:
         for section in sections:
             if section not in table:  # type: ignore[operator]
                 if value is None:
-                    raise NotFoundError(f"{key} is not set in the {origin} configuration")
+                    raise _unset(key, origin)
                 table[section] = tomlkit.table()  # type: ignore[index]
             table = table[section]  # type: ignore[index]
             if not isinstance(table, dict):
@@ -80,10 +81,17 @@ class Config:
         elif isinstance(table, dict) and name in table:
             del table[name]
         else:
-            raise NotFoundError(f"{key} is not set in the {origin} configuration")
+            raise _unset(key, origin)
         fileio.write_file(path, tomlkit.dumps(document).encode(), staging)
         if _read(path).get(key) != value:
             raise FormatError(f"{key} does not read back as it was written")
+
+
+def _unset(key: str, origin: str) -> NegativeAnswer:
+    whose = "the user's settings" if origin == "user" else "this repository's settings"
+    return NegativeAnswer(
+        f"{key!r} is not set in {whose}", hint="`mvc config --list --show-origin` shows what is"
+    )
 
 
 def parse_value(text: str) -> Value:

@@ -87,12 +87,12 @@ class Worktree:
             stat = fileio.stat_file(self.root / path)
             if isinstance(held, Left) and held.stat == stat and path in head:
                 continue
-            if stat is None:
+            if stat is None and fileio.kind(self.root / path) != "other":
                 if path in head:
                     deleted.append(path)
             elif path not in head:
                 added.append(path)
-            elif not same(path, stat, head[path]):
+            elif stat is None or not same(path, stat, head[path]):
                 modified.append(path)
         others = self.untracked() if untracked else ()
         return Changes(

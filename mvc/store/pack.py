@@ -96,6 +96,11 @@ class PackWriter:
         return self._head.size + self._tail.size + len(self._directory)
 
     @property
+    def tail_bytes(self) -> int:
+        """Bytes of the tail file; a pack without lower segments has none."""
+        return self._tail.size if self._tail.size > len(TAIL_MAGIC) else 0
+
+    @property
     def empty(self) -> bool:
         """Tell whether there is nothing to publish."""
         return not self._entries and not self._waiting

@@ -68,8 +68,9 @@ class Transaction:
         writers = [*self._full, *([self._writer] if self._writer else [])]
         for writer in writers:
             if not writer.empty:
-                self._store.joined(writer.publish(self._store.storage))
-                self.stored_bytes += writer.size
+                written = writer.publish(self._store.storage)
+                self._store.joined(written)
+                self.stored_bytes += written.head_bytes + writer.tail_bytes
         self.close()
 
     def close(self) -> None:

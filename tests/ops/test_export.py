@@ -74,3 +74,14 @@ def test_damaged_bytes_are_never_written(world: World, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError):
         export(world.repo, "HEAD", tmp_path / "out")
     assert not (tmp_path / "out/m").exists()
+
+
+def test_an_export_that_was_cut_off_is_completed_by_running_it_again(
+    world: World, tmp_path: Path
+) -> None:
+    export(world.repo, "HEAD", tmp_path / "out")
+    (tmp_path / "out/m").unlink()
+    kept = (tmp_path / "out/a").stat().st_ino
+    export(world.repo, "HEAD", tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+    assert (tmp_path / "out/a").stat().st_ino == kept
