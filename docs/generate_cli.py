@@ -56,6 +56,7 @@ pager appear on a terminal only.
 | `main`, `devices/car-17` | a branch |
 | `v1.0` | a tag |
 | `3f2a91` | the version whose id starts like this, four digits at least |
+| `-` | where HEAD was before (`switch`, `checkout`) |
 | `HEAD@{2}`, `main@{1}`, `@{1}` | where HEAD or a branch was so many steps ago (`mvc reflog`) |
 | `REV~3` | three versions back, along first parents |
 | `REV^`, `REV^2` | the first, the second parent |

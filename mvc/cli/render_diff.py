@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mvc.cli.diff_json import totals
 from mvc.cli.escape import escaped, escaped_lines
-from mvc.cli.wording import counted, short, size
+from mvc.cli.wording import counted, percent, short, size
 from mvc.diff.structure import Recoded, Status
 from mvc.diff.weights import Weights
 from mvc.ops.diff import ChangedTensor, DiffResult, FileDiff, TensorDiff
@@ -215,16 +215,6 @@ def _cells(item: ChangedTensor) -> list[str]:
     ]
 
 
-def percent(part: int, whole: int) -> str:
-    """Return a share such that only all is 100% and only nothing is 0%."""
-    if not part or part == whole:
-        return "100%" if part else "0%"
-    share = 100 * part / whole
-    if share < 0.1:
-        return "<0.1%"
-    return f"{share:.1f}%" if share < 99.95 else ">99.9%"
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
@@ -256,9 +246,8 @@ def _stat_cells(item: ChangedTensor, paper: Paper) -> list[str]:
     weights = item.weights
     if weights is None:
         return ["changed", "", ""]
-    name = "Δ‖w‖" if paper.unicode else "d|w|"
     share = "~" + percent(weights.changed, weights.elements).lstrip("<>")
-    return [share, f"{name} {_number(weights.l2)}", _bar(weights)]
+    return [share, f"{paper.delta} {_number(weights.l2)}", _bar(weights)]
 
 
 def _bar(weights: Weights) -> str:

@@ -13,7 +13,10 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
     """Tell where HEAD is now."""
     if as_json:
         commit = done.commit.hex() if done.commit else None
-        session.json({"branch": done.branch, "commit": commit, "written": done.written})
+        left = done.left.hex() if done.left else None
+        session.json(
+            {"branch": done.branch, "commit": commit, "written": done.written, "left": left}
+        )
         return
     files = f", {counted(done.written, 'file')} written" if done.written else ""
     at = session.style(short(done.commit), "yellow")
@@ -24,6 +27,12 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
         session.say(f"on branch {escaped(done.branch)}, which has no commits yet")
     else:
         session.say(f"on branch {escaped(done.branch)} at {at}{files}")
+    if done.left is not None:
+        what = counted(done.left_count, "commit")
+        verb, it = ("is", "it") if done.left_count == 1 else ("are", "them")
+        session.note(
+            f"note: {what} {verb} on no branch: `mvc switch -c NAME {short(done.left)}` keeps {it}"
+        )
 
 
 def restored(session: Session, done: RestoreResult, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from mvc.cli.escape import escaped
 from mvc.cli.render_log import Lines, indented
 from mvc.cli.session import Session
-from mvc.cli.wording import counted, local_time, size
+from mvc.cli.wording import counted, local_time, percent, size
 from mvc.ops.log import decorations
 from mvc.ops.ls_tree import Row
 from mvc.ops.show import FileChange, Shown, ShownBlob, ShownCheckpoint, ShownCommit
@@ -79,14 +79,26 @@ def _facts(path: str, form: str, count: int, sha256: bytes) -> list[str]:
 
 def _checkpoint(session: Session, item: ShownCheckpoint) -> Iterator[str]:
     yield from _facts(item.path, item.format, item.size, item.sha256)
-    share = item.tensor_bytes / item.size if item.size else 0.0
-    yield (
-        f"Tensors: {len(item.tensors)}, {item.tensor_bytes} bytes ({share:.1%} of the file); "
-        f"{item.literal_bytes} bytes beside them"
-    )
+    if item.tensors:
+        yield (
+            f"Tensors: {len(item.tensors)}, {item.tensor_bytes} bytes "
+            f"({percent(item.tensor_bytes, item.size)} of the file); "
+            f"{item.literal_bytes} bytes beside them"
+        )
+    else:
+        yield "Tensors: none"
     for note in item.notes:
         yield f"Note:    {escaped(note)}"
-    yield ""
+    if item.tensors:
+        yield ""
+        yield from _tensors(session, item)
+    if item.views:
+        yield f"\n{counted(len(item.views), 'further name')} for elements of these:"
+    for view in item.views:
+        yield f"  {escaped(view.name)} {_shape(view.shape)} in {escaped(view.source)}"
+
+
+def _tensors(session: Session, item: ShownCheckpoint) -> Iterator[str]:
     body = [
         (escaped(row.name), escaped(row.dtype), _shape(row.shape), size(row.bytes))
         for row in item.tensors
@@ -94,10 +106,6 @@ def _checkpoint(session: Session, item: ShownCheckpoint) -> Iterator[str]:
     head, *rest = table(("name", "dtype", "shape", "size"), body, {3})
     yield session.style(head, "bold")
     yield from rest
-    if item.views:
-        yield f"\n{counted(len(item.views), 'further name')} for elements of these:"
-    for view in item.views:
-        yield f"  {escaped(view.name)} {_shape(view.shape)} in {escaped(view.source)}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -42,6 +42,7 @@ class Session:
         self.quiet = quiet
         self.author: str | None = None
         self._repo: Repository | None = None
+        self._here: str | None = None
 
     @property
     def repo(self) -> Repository:
@@ -86,6 +87,12 @@ class Session:
         from mvc.repo.worktree import Worktree
 
         return Worktree(self.repo).relative(self.path(path)) + colon + tensors
+
+    def from_here(self, path: str) -> str:
+        """Return a path inside the working copy as seen from the folder the command runs in."""
+        if self._here is None:
+            self._here = self.inside(".")
+        return os.path.relpath(path, self._here) if self._here else path
 
     @property
     def author_is_guessed(self) -> bool:

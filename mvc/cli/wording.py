@@ -61,13 +61,16 @@ def iso_time(micros: int) -> str:
 
 
 def parse_time(text: str, now: int) -> int:
-    """Return the time that `2025-11-21`, `2025-11-21T08:00Z` or `2 weeks ago` means."""
+    """Return the time that `2025-11-21`, `2025-11-21T08:00Z`, `yesterday`, `2 weeks ago` means."""
+    if text.strip() == "yesterday":
+        text = "1 day ago"
     if match := _AGO.fullmatch(text.strip()):
         return now - int(match.group(1)) * _SECONDS[match.group(2)] * 1_000_000
     match = _DATE.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"{text[:40]!r} is not a time", hint="for example 2025-11-21, or '2 weeks ago'"
+            f"{text[:40]!r} is not a time",
+            hint="for example 2025-11-21, yesterday, or '2 weeks ago'",
         )
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
     moment = (year, month, day, hour, minute, second, 0, 0, -1)
@@ -79,6 +82,16 @@ def parse_time(text: str, now: int) -> int:
         return int(time.mktime(moment)) * 1_000_000
     except (OverflowError, ValueError):
         raise UsageError(f"{text[:40]!r} is not a time") from None
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share such that only all is 100% and only nothing is 0%."""
+    if not part or part == whole:
+        return "100%" if part else "0%"
+    share = 100 * part / whole
+    if share < 0.1:
+        return "<0.1%"
+    return f"{share:.1f}%" if share < 99.95 else ">99.9%"
 
 
 def number(value: float) -> str:

@@ -62,9 +62,8 @@ def _renamed(
     pairs = []
     for path in changes.added if gone else ():
         known, stat = tree.state.files.get(path), fileio.stat_file(tree.root / path)
-        if isinstance(known, Known) and stat is not None and known.proves(stat):
-            if old := gone.get(known.id):
-                pairs.append((old.pop(0), path))
+        if isinstance(known, Known) and known.id and stat is not None and known.proves(stat):
+            pairs += [(old.pop(0), path)] if (old := gone.get(known.id)) else []
     return tuple(pairs)
 
 

@@ -86,6 +86,7 @@ def test_switching_writes_the_files_and_keeps_uncommitted_work(mvc: Console) -> 
         "branch": "car",
         "commit": car,
         "written": 1,
+        "left": None,
     }
     assert "`mvc switch -c carr` makes it" in mvc("switch", "carr", code=3).err
     mvc("switch", code=2)
@@ -130,3 +131,103 @@ def test_tags_are_made_listed_and_deleted(mvc: Console) -> None:
     mvc("tag", "-d", "v1", code=3)
     mvc("tag", "-d", code=2)
     assert mvc("fsck").out.endswith("no damage found\n")
+
+
+def test_commits_that_are_left_on_no_branch_are_named(mvc: Console) -> None:
+    base(mvc)
+    mvc("switch", "--detach")
+    mvc.write("a.txt", "lost")
+    lost = mvc.commit("lost")
+    done = mvc("switch", "main")
+    note = "note: 1 commit is on no branch: `mvc switch -c NAME <lost>` keeps it\n"
+    assert mvc.named(done.err, lost=lost) == note
+    mvc("checkout", lost)
+    assert mvc("switch", "main", "--json").json["left"] == lost
+    mvc("checkout", lost)
+    mvc("commit", "--allow-empty", "-m", "more")
+    assert "note: 2 commits are on no branch: " in mvc("checkout", "main").err
+    mvc("checkout", "-b", "kept", lost)
+    mvc("checkout", lost)
+    assert mvc("switch", "main").err == ""
+
+
+def test_a_dash_is_where_head_was_before(mvc: Console) -> None:
+    one = base(mvc)
+    assert "nowhere else yet" in mvc("switch", "-", code=3).err
+    mvc("switch", "-c", "car")
+    mvc("commit", "--allow-empty", "-m", "car")
+    mvc("switch", "-")
+    assert mvc("status", "--json").json["branch"] == "main"
+    mvc("checkout", "-")
+    assert mvc("status", "--json").json["branch"] == "car"
+    mvc("checkout", one)
+    mvc("switch", "main")
+    mvc("switch", "-")
+    assert mvc("status", "--json").json == {
+        **mvc("status", "--json").json,
+        "branch": None,
+        "head": one,
+    }
+    mvc("switch", "-")
+    mvc("branch", "-D", "car")
+    mvc("switch", "-c", "x")
+    mvc("branch", "-D", "main")
+    assert "no revision is called 'main'" in mvc("switch", "-", code=3).err
+
+
+def test_the_reflog_has_the_names_that_were_given(mvc: Console) -> None:
+    mvc("switch", "-c", "trunk")
+    assert mvc("reflog").lines[0].startswith("(none)     HEAD@{0} ")
+    assert mvc("reflog").out.endswith("checkout: moving from main to trunk\n")
+    base(mvc)
+    mvc("tag", "v1")
+    mvc("checkout", "v1")
+    assert mvc("reflog").lines[0].endswith(" checkout: moving from trunk to v1")
+    mvc("switch", "--detach", "trunk")
+    assert mvc("reflog").lines[0].endswith(" to trunk")
+    assert mvc("status", "--json").json["branch"] is None
+
+
+def test_a_branch_is_made_or_moved_when_asked_for(mvc: Console) -> None:
+    one = base(mvc)
+    mvc("switch", "-C", "car")
+    mvc.write("a.txt", "two")
+    two = mvc.commit("two")
+    mvc("switch", "-C", "car", "main")
+    assert mvc("rev-parse", "car").out == one + "\n"
+    assert (mvc.folder / "a.txt").read_text() == "base"
+    assert mvc("rev-parse", "car@{1}").out == two + "\n"
+    mvc("checkout", "-B", "main", two)
+    assert mvc("rev-parse", "HEAD", "main").lines == [two, two]
+    assert mvc("status", "--json").json["branch"] == "main"
+
+
+def test_a_name_with_two_meanings_is_noted(mvc: Console) -> None:
+    base(mvc)
+    mvc("tag", "v1")
+    both = "note: a branch and a tag are both called v1; as a revision v1 means the branch\n"
+    assert mvc("branch", "v1").err == both
+    mvc("branch", "-D", "v1")
+    assert mvc("switch", "-c", "v1").err == both
+    assert mvc("tag", "main").err.startswith("note: a tag and a branch are both called main;")
+    looks = "note: deadbeef looks like an id; as a revision it means the branch\n"
+    assert mvc("checkout", "-b", "deadbeef").err == looks
+    assert mvc("branch", "-m", "cafe0123").err != ""
+    assert mvc("branch", "cafe").err == ""
+
+
+def test_a_file_where_a_revision_stands_is_told_how_to_write_it(mvc: Console) -> None:
+    base(mvc)
+    mvc("tag", "v1")
+    mvc.write("sub/b.txt", "b")
+    mvc.commit("b")
+    for verb in ("checkout", "log", "diff"):
+        done = mvc(verb, "sub/b.txt", code=3)
+        assert done.err == (
+            "error: no revision is called 'sub/b.txt'\n"
+            f"hint: sub/b.txt is a file; write: mvc {verb} -- sub/b.txt\n"
+        )
+    assert "hint: . is a folder; write: mvc checkout -- .\n" in mvc("checkout", ".", code=3).err
+    done = mvc("-C", "sub", "log", "v1", "b.txt", "--json", code=3)
+    assert "write: mvc log v1 -- b.txt" in done.err
+    assert "did you mean main?" in mvc("log", "mian", code=3).err

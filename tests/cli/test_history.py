@@ -142,7 +142,10 @@ def test_log_is_limited_by_number_author_and_age(mvc: Console) -> None:
     assert subjects("--author", "bo") == ["c2"]
     assert subjects("--since", "2 minutes ago") == ["c3"]
     assert subjects("--since", "1999-01-01") == ["c3", "c2", "c1", "c0"]
-    mvc("log", "--since", "yesterday", code=2)
+    assert subjects("-1") == ["c3"]
+    assert subjects("-12") == ["c3", "c2", "c1", "c0"]
+    assert subjects("--since", "yesterday") == ["c3", "c2", "c1", "c0"]
+    mvc("log", "--since", "whenever", code=2)
 
 
 def test_log_of_paths_and_tensors_shows_only_what_changed_them(mvc: Console) -> None:

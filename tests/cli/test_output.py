@@ -85,10 +85,21 @@ def test_settings_are_read_written_listed_and_removed(mvc: Console) -> None:
     mvc("config", "--unset", "user.name")
     assert mvc("config", "user.name").out == "Ada\n"
     mvc("config", "user.name", code=0)
-    mvc("config", "unset", "user.name", code=3)
+    assert "did you mean" not in mvc("config", "unset", "user.name", code=1).err
+    mvc("config", "--unset", "nowhere.at.all", code=1)
     mvc("config", "user.email", code=1)
     mvc("config", "nodot", "x", code=2)
     mvc("config", "a", "b", "c", "d", code=2)
+
+
+def test_a_mistyped_setting_is_written_and_doubted(mvc: Console) -> None:
+    done = mvc("config", "user.nmae", "x")
+    assert done.err == "note: mvc does not know user.nmae; did you mean user.name?\n"
+    assert mvc("config", "user.nmae").out == "x\n"
+    assert "core.sync_worktree?" in mvc("config", "core.sync_wortree", "true").err
+    assert "did you mean user.email?" in mvc("config", "user.emial", code=1).err
+    for key in ("user.name", "fleet.depot", "user.email"):
+        assert mvc("config", key, "x").err == ""
 
 
 def test_outside_a_repository_only_the_users_settings_can_be_written(outside: Console) -> None:

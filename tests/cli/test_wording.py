@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -76,8 +77,25 @@ def test_what_is_no_metric_is_a_usage_error(text: str) -> None:
         parse_metric(text)
 
 
-def test_metrics_come_in_order_and_the_last_of_equals_counts() -> None:
-    assert parse_metrics(("b=1", "a=1", "b=2")) == (Metric("a", 1.0), Metric("b", 2.0))
+def test_metrics_come_in_order() -> None:
+    assert parse_metrics(("b=1", "a=1")) == (Metric("a", 1.0), Metric("b", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("parse", "texts", "key"),
+    [
+        (parse_metrics, ("b=1", "a=1", "b=2"), "'b'"),
+        (parse_metrics, ("f1@coco[val]=1", "f1@coco[val]=1"), "'f1@coco[val]'"),
+        (parse_params, ("lr=1", "lr=2"), "'lr'"),
+        (parse_labels, ("a=1", "a=1"), "'a'"),
+    ],
+)
+def test_what_is_given_twice_is_named(
+    parse: Callable[[tuple[str, ...]], object], texts: tuple[str, ...], key: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(texts)
+    assert f"{key} is given twice" in caught.value.message
 
 
 def test_params_are_typed_and_labels_are_text() -> None:

@@ -36,3 +36,40 @@ def test_help_is_a_command_too(outside: Console) -> None:
     assert "did you mean commit?" in outside("help", "comit", code=2).err
     assert "no 'push' yet" in outside("help", "push", code=2).err
     outside("help", "add", "commit", code=2)
+
+
+def test_options_that_change_nothing_here_are_taken(mvc: Console) -> None:
+    mvc.write("a.txt", "a")
+    mvc("add", "--all")
+    mvc("commit", "-am", "one")
+    mvc("commit", "-a", "--allow-empty", "-m", "two")
+    assert mvc("branch", "-a").out == mvc("branch").out
+    mvc("tag", "-a", "v1", "-m", "First")
+    assert mvc("tag", "-v").out.endswith(" First\n")
+    assert "needs a text" in mvc("tag", "-a", "v2", code=2).err
+    assert "needs a text" in mvc("tag", "v2", "-m", " ", code=2).err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", ""],
+        ["-m", " \n"],
+        ["-m", "x" * (2 << 20)],
+        ["-m", "x", "--metric", "m" * 300 + "=1"],
+        ["-m", "x", "--metric", " =1"],
+        ["-m", "x", "--param", "k" * 300 + "=1"],
+        ["-m", "x", "--param", "k=99999999999999999999999"],
+        ["-m", "x", "--label", "k=" + "v" * 70_000],
+        ["-m", "x", "--author", "Ada\x1b[2J"],
+    ],
+    ids=lambda words: words[-1][:20],
+)
+def test_what_no_commit_can_hold_is_a_mistake_of_the_request(
+    mvc: Console, arguments: list[str]
+) -> None:
+    mvc.write("a.txt", "a")
+    mvc("add", ".")
+    done = mvc("commit", *arguments, code=2)
+    assert len(done.err) < 400
+    assert mvc("status", "--json").json["head"] is None

@@ -46,6 +46,7 @@ def test_status_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "modified": [],
         "deleted": [],
         "untracked": [],
+        "renamed": [],
     }
     mvc.write("a.txt", "a")
     head = mvc.commit("a")
@@ -81,6 +82,44 @@ def test_add_tells_what_it_tracks(mvc: Console) -> None:
     assert mvc("add", "m", "--json").json == {"added": [], "already": ["m/a.txt"]}
     assert mvc("-q", "add", "m").err == ""
     mvc("add", "nowhere", code=3)
+    assert mvc("add", code=2).err == (
+        "error: which files?\nhint: `mvc add .` takes all in this folder\n"
+    )
+
+
+def test_add_of_all_takes_the_whole_working_copy_wherever_it_is_called(
+    mvc: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mvc.write("a.txt", "a")
+    mvc.write("sub/b.txt", "b")
+    monkeypatch.chdir(mvc.folder / "sub")
+    assert mvc("add", "-A").lines == ["tracking a.txt", "tracking sub/b.txt"]
+
+
+def test_a_folder_without_files_to_track_is_said_to_have_none(mvc: Console) -> None:
+    (mvc.folder / "empty/inside").mkdir(parents=True)
+    assert mvc("add", "empty").err == "no files in empty\n"
+    assert mvc("add", ".").err == "no files in .\n"
+    mvc.write(".mvcignore", "*.tmp\n")
+    mvc("add", ".mvcignore")
+    mvc.write("empty/x.tmp", "x")
+    assert mvc("add", "empty").err == ("no files in empty but ignored ones; --force takes them\n")
+
+
+def test_status_pairs_the_names_of_a_moved_file(mvc: Console) -> None:
+    mvc.write("a.txt", "a")
+    mvc.commit("a")
+    mvc("mv", "a.txt", "sub/b.txt")
+    mvc.write("c.txt", "c")
+    mvc("add", "c.txt")
+    status = mvc("status").out
+    assert "    renamed:   a.txt -> sub/b.txt\n    added:     c.txt\n" in status
+    assert "deleted" not in status
+    found = mvc("status", "--json").json
+    assert found["renamed"] == [{"from": "a.txt", "to": "sub/b.txt"}]
+    assert (found["added"], found["deleted"]) == (["c.txt", "sub/b.txt"], ["a.txt"])
+    mvc.write("sub/b.txt", "something else")
+    assert "renamed" not in mvc("status").out
 
 
 def test_rm_refuses_to_lose_what_no_version_holds(mvc: Console) -> None:
@@ -203,7 +242,13 @@ def test_paths_are_seen_from_the_folder_the_command_runs_in(
     mvc.commit("all")
     monkeypatch.chdir(mvc.folder / "sub")
     mvc("rm", "a.txt", "../b.txt")
-    assert mvc("status", "-s").lines == ["D b.txt", "D sub/a.txt"]
+    assert mvc("status", "-s").lines == ["D ../b.txt", "D a.txt"]
+    assert mvc("status", "--porcelain").lines == ["D b.txt", "D sub/a.txt"]
+    assert mvc("status", "--json").json["deleted"] == ["b.txt", "sub/a.txt"]
+    mvc.write("sub/new.txt", "new")
+    status = mvc("status").out
+    assert "    deleted:   ../b.txt\n    deleted:   a.txt\n" in status
+    assert status.endswith("    new.txt\n")
     assert mvc("log", "--oneline", "--", "a.txt").out != ""
     assert "outside the repository" in mvc("rm", "../../x", code=3).err
 

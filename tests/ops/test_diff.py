@@ -96,11 +96,11 @@ def test_stat_has_one_line_a_tensor(two: Project, capsys: pytest.CaptureFixture[
     text = shown(capsys, "HEAD~1", "HEAD", "--stat", "--", "model.st")
     assert text.split("\n") == [
         "~ model.st  safetensors  8.24 kB → 8.36 kB",
-        "  new                                     added float16 [3]                6 B",
-        "  old                                     removed float32 [2]              8 B",
-        "  head.weight                             float32 [4, 30] → [5, 30]      600 B",
-        "  encoder.layer.0.attention.query.bias     ~100%  Δ‖w‖ 1.37  --------    120 B",
-        "  encoder.layer.0.attention.query.weight  ~25.0%  Δ‖w‖ 7.5   ++++++++  3.60 kB",
+        "  new                                     added float16 [3]               6 B",
+        "  old                                     removed float32 [2]             8 B",
+        "  head.weight                             float32 [4, 30] → [5, 30]     600 B",
+        "  encoder.layer.0.attention.query.bias     ~100%  ‖Δ‖ 1.37  --------    120 B",
+        "  encoder.layer.0.attention.query.weight  ~25.0%  ‖Δ‖ 7.5   ++++++++  3.60 kB",
         "1 file differs; tensors: 2 changed, 1 added, 1 removed, 1 reshaped, 1 unchanged",
         "27.4% of 930 elements in changed tensors differ; ‖Δ‖ 7.62",
         "",

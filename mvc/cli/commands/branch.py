@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
-from mvc.cli.arguments import examples, json_option
+from mvc.cli.arguments import examples, json_option, note_ambiguous
 from mvc.cli.complete import branches as offered
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
@@ -21,6 +21,7 @@ from mvc.cli.wording import short
         exit_status="1 when -d would lose commits or the name is taken.",
     ),
 )
+@click.option("-a", "--all", "everything", is_flag=True, help="List all branches, as without it.")
 @click.option("-v", "--verbose", is_flag=True, help="With the last commit of each.")
 @click.option("-d", "--delete", is_flag=True, help="Delete branches that HEAD contains.")
 @click.option("-D", "force_delete", is_flag=True, help="Delete branches, whatever they hold.")
@@ -31,6 +32,7 @@ from mvc.cli.wording import short
 def command(
     session: Session,
     names: tuple[str, ...],
+    everything: bool,
     verbose: bool,
     delete: bool,
     force_delete: bool,
@@ -87,6 +89,7 @@ def _create(session: Session, names: tuple[str, ...]) -> None:
     if len(names) > 2:
         raise UsageError("branch takes a name and where it starts, no more")
     commit = create(session.repo, *names)
+    note_ambiguous(session, names[0])
     session.say(f"branch {escaped(names[0])} at {short(commit)}")
 
 
@@ -106,4 +109,5 @@ def _rename(session: Session, names: tuple[str, ...]) -> None:
     if len(names) not in (1, 2):
         raise UsageError("a branch is renamed with -m [OLD] NEW")
     old = rename(session.repo, names[0] if len(names) == 2 else None, names[-1])
+    note_ambiguous(session, names[-1])
     session.say(f"branch {escaped(old)} is now {escaped(names[-1])}")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
-from mvc.cli.arguments import WithPaths, examples, json_option, paths_after_dashes
+from mvc.cli.arguments import (
+    WithPaths,
+    examples,
+    files_meant,
+    json_option,
+    note_ambiguous,
+    paths_after_dashes,
+)
 from mvc.cli.complete import revisions
 from mvc.cli.render_moves import restored, switched
 from mvc.cli.session import Session, pass_session
@@ -23,6 +30,7 @@ from mvc.cli.session import Session, pass_session
     ),
 )
 @click.option("-b", "new", metavar="NEW", help="Make the branch NEW and go to it.")
+@click.option("-B", "again", metavar="NEW", help="As -b, also where NEW exists: it moves.")
 @click.option("-f", "--force", is_flag=True, help="Drop changes that are not committed.")
 @json_option
 @click.argument(
@@ -35,31 +43,44 @@ def command(
     ctx: click.Context,
     revision: str | None,
     new: str | None,
+    again: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Go to a branch or version, or bring back files.
 
-    A branch becomes the current one; any other revision detaches HEAD. With PATHs, only these
-    files are written as they are in REV (by default HEAD), and HEAD stays where it is.
+    A branch becomes the current one; any other revision leaves all branches (HEAD is detached).
+    `-` is where HEAD was before. With PATHs, only these files are written as they are in REV (by
+    default HEAD), and HEAD stays where it is.
     """
     from mvc.ops.checkout import checkout, switch
     from mvc.ops.restore import restore
 
     paths = paths_after_dashes(ctx)
     if paths is not None:
-        if new or not paths:
+        if new or again or not paths:
             raise UsageError("after `--` come the files to bring back")
         given = [session.path(path) for path in paths]
         done = restore(session.repo, given, source=revision, progress=session.progress)
         restored(session, done, as_json=as_json)
         return
-    if new is None and revision is None:
+    name = again or new
+    if name is None and revision is None:
         raise UsageError("checkout needs a branch or a revision", hint="`mvc branch` lists them")
-    if new is not None:
+    if name is not None:
         moved = switch(
-            session.repo, new, create=True, start=revision, force=force, progress=session.progress
+            session.repo,
+            name,
+            create=True,
+            replace=again is not None,
+            start=revision,
+            force=force,
+            progress=session.progress,
         )
+        note_ambiguous(session, name)
     else:
-        moved = checkout(session.repo, revision or "HEAD", force=force, progress=session.progress)
+        with files_meant(session, "checkout", (revision or "HEAD",)):
+            moved = checkout(
+                session.repo, revision or "HEAD", force=force, progress=session.progress
+            )
     switched(session, moved, as_json=as_json)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.ids import ObjectId
 from mvc.cli.arguments import (
+    as_usage,
     examples,
     json_option,
     parse_labels,
@@ -19,7 +21,7 @@ from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import counted, short, size
 
 if TYPE_CHECKING:
-    from mvc.ops.commit import CommitResult
+    from mvc.ops.commit import CommitRequest, CommitResult
 
 
 @click.command(
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.option("-m", "--message", multiple=True, metavar="TEXT", help="What changed, and why.")
+@click.option("-a", "--all", "everything", is_flag=True, help="As without it: all tracked files.")
 @click.option("--metric", multiple=True, metavar="NAME[@DATASET][[SPLIT]]=NUMBER")
 @click.option("--param", multiple=True, metavar="KEY=VALUE", help="true, 3, 2e-5 or text.")
 @click.option("--label", multiple=True, metavar="KEY=TEXT")
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 def command(
     session: Session,
     message: tuple[str, ...],
+    everything: bool,
     metric: tuple[str, ...],
     param: tuple[str, ...],
     label: tuple[str, ...],
@@ -52,7 +56,7 @@ def command(
 
     Several -m are paragraphs. Metrics, params and labels may be given many times.
     """
-    if not message:
+    if not "".join(message).strip():
         raise UsageError("a commit needs a message", hint="mvc commit -m 'what changed'")
     if author is not None and not author.strip():
         raise UsageError("an author has a name", hint="mvc commit --author 'Name <mail>'")
@@ -66,6 +70,7 @@ def command(
         allow_empty=allow_empty,
     )
     session.author = author
+    _check(session, request)
     done = commit(session.repo, request, session.progress)
     for warning in done.warnings:
         session.note(f"note: {escaped(warning)}")
@@ -82,6 +87,23 @@ def command(
     if done.files:
         sizes = f"{size(done.raw_bytes)} took {size(done.stored_bytes)} in the store"
         session.say(f" {counted(done.files, 'file')} changed, {sizes}")
+
+
+def _check(session: Session, request: CommitRequest) -> None:
+    """Raise UsageError for what no commit can hold, before anything is stored."""
+    from mvc.objects.history import Commit
+
+    with as_usage():
+        Commit(
+            ObjectId(bytes(32)),
+            (),
+            session.repo.author(),
+            0,
+            request.message,
+            request.params,
+            request.metrics,
+            request.labels,
+        )
 
 
 def _shape(done: CommitResult) -> dict[str, object]:

@@ -9,7 +9,7 @@ from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import settings as offered
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session, user_config
-from mvc.ops.config import Origin, Settings, of_repository, of_user, read, write
+from mvc.ops.config import Origin, Settings, doubt, of_repository, of_user, read, write
 from mvc.repo.config import Setting, Value, parse_value
 
 
@@ -19,7 +19,7 @@ from mvc.repo.config import Setting, Value, parse_value
         "mvc config --global user.name 'Ada Fleet'",
         "mvc config user.email",
         "mvc config --list --show-origin",
-        exit_status="1 when a setting that is asked for is not set.",
+        exit_status="1 when a setting to be read or removed is not set.",
     ),
 )
 @click.option(
@@ -62,6 +62,8 @@ def command(
             session.write(_shown(setting.value))
     elif len(words) == (1 if unset else 2):
         write(settings, words[0], None if unset else parse_value(words[1]), origin)
+        if not unset and (meant := doubt(words[0])):
+            session.note(f"note: mvc does not know {escaped(words[0])}; did you mean {meant}?")
     else:
         raise UsageError("config takes KEY to read and KEY VALUE to write")
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from mvc.cli.arguments import WithPaths, examples, json_option, paths_after_dashes
+from mvc.cli.arguments import WithPaths, examples, files_meant, json_option, paths_after_dashes
 from mvc.cli.session import Session, pass_session
 
 EPILOG = examples(
@@ -48,7 +48,8 @@ def command(
 
     paths = tuple(_from_root(session, text) for text in paths_after_dashes(ctx) or ())
     request = DiffRequest(revisions, paths, weights=not no_weights, names_only=name_only)
-    result = diff(session.repo, request, session.progress)
+    with files_meant(session, "diff", revisions):
+        result = diff(session.repo, request, session.progress)
     if as_json:
         session.json(diff_json.as_json(result))
     elif name_only:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
 
 from mvc.base.clock import system_clock
-from mvc.cli.arguments import WithPaths, examples, json_option, paths_after_dashes
+from mvc.cli.arguments import (
+    WithPaths,
+    examples,
+    files_meant,
+    json_option,
+    paths_after_dashes,
+)
 from mvc.cli.complete import revisions
 from mvc.cli.render_log import Lines
 from mvc.cli.session import Session, pass_session
@@ -15,9 +22,17 @@ from mvc.cli.wording import parse_time
 from mvc.ops.log import LogRequest, decorations, log
 
 
+class _Log(WithPaths):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take -5 for -n5, as git does."""
+        end = args.index("--") if "--" in args else len(args)
+        counts = [re.sub(r"\A-(?=[0-9]+\Z)", "-n", word) for word in args[:end]]
+        return super().parse_args(ctx, counts + args[end:])
+
+
 @click.command(
     "log",
-    cls=WithPaths,
+    cls=_Log,
     epilog=examples(
         "mvc log --oneline --graph --all",
         "mvc log main..car-17",
@@ -28,9 +43,9 @@ from mvc.ops.log import LogRequest, decorations, log
 @click.option("--oneline", is_flag=True, help="One line a commit.")
 @click.option("--graph", is_flag=True, help="Draw how the commits follow from each other.")
 @click.option("--all", "everything", is_flag=True, help="From all branches and tags.")
-@click.option("-n", "--max-count", type=click.IntRange(0), metavar="N", help="At most N.")
+@click.option("-n", "--max-count", type=click.IntRange(0), metavar="N", help="At most N; also -N.")
 @click.option("--author", metavar="TEXT", help="Only by authors with TEXT in their name.")
-@click.option("--since", metavar="TIME", help="Only since 2025-11-21, or '2 weeks ago'.")
+@click.option("--since", metavar="TIME", help="Only since 2025-11-21, yesterday, '2 weeks ago'.")
 @json_option
 @click.argument(
     "revision", nargs=-1, metavar="[REV | A..B]... [-- PATH...]", shell_complete=revisions
@@ -68,12 +83,15 @@ def command(
     if as_json:
         from mvc.cli.shapes import version
 
-        session.json([version(item, names.get(item.id, ())) for item in log(repo, request)])
+        with files_meant(session, "log", revision):
+            found = [version(item, names.get(item.id, ())) for item in log(repo, request)]
+        session.json(found)
         return
     lines = Lines(session, names, oneline=oneline, graph=graph)
 
     def rendered() -> Iterator[str]:
-        for item in log(repo, request):
-            yield from lines.of(item)
+        with files_meant(session, "log", revision):
+            for item in log(repo, request):
+                yield from lines.of(item)
 
     session.page(rendered())

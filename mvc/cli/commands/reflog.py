@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from mvc.base.ids import ObjectId
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import branches
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 from mvc.cli.shapes import hexed
-from mvc.cli.wording import iso_time, local_time, short
+from mvc.cli.wording import SHORT, iso_time, local_time, short
 
 
 @click.command("reflog", epilog=examples("mvc reflog", "mvc reflog main -n 5"))
@@ -42,7 +43,11 @@ def command(session: Session, ref: str, max_count: int | None, as_json: bool) ->
         )
         return
     session.page(
-        f"{session.style(short(step.change.new), 'yellow')} {escaped(step.selector)} "
+        f"{session.style(_where(step.change.new), 'yellow')} {escaped(step.selector)} "
         f"{local_time(step.change.time)} {escaped(step.change.reason)}"
         for step in steps
     )
+
+
+def _where(item: ObjectId | None) -> str:
+    return short(item) if item else f"{'(none)':<{SHORT}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -19,24 +20,28 @@ _LETTERS = (("A", "added"), ("M", "modified"), ("D", "deleted"), ("?", "untracke
 
 
 @click.command("status", epilog=examples("mvc status", "mvc status --short"))
-@click.option("-s", "--short", "--porcelain", "brief", is_flag=True, help="One line a file.")
+@click.option("-s", "--short", "brief", is_flag=True, help="One line a file.")
+@click.option("--porcelain", is_flag=True, help="As --short, for scripts: from the top folder.")
 @json_option
 @pass_session
-def command(session: Session, brief: bool, as_json: bool) -> None:
+def command(session: Session, brief: bool, porcelain: bool, as_json: bool) -> None:
     """Show what changed since the last commit.
 
-    The letters of --short stay as they are: A added, M modified, D deleted, ? untracked.
+    Paths are seen from the current folder; those of --porcelain and --json from the top one. The
+    letters stay as they are: A added, M modified, D deleted, ? untracked.
     """
     from mvc.ops.status import status
 
     found = status(session.repo)
     if as_json:
         head = found.head.hex() if found.head else None
-        session.json({**asdict(found), "head": head})
-    elif brief:
+        renamed = [{"from": old, "to": new} for old, new in found.renamed]
+        session.json({**asdict(found), "head": head, "renamed": renamed})
+    elif brief or porcelain:
         for letter, name in _LETTERS:
             for path in getattr(found, name):
-                session.write(f"{letter} {escaped(path)}")
+                shown = path if porcelain else session.from_here(path)
+                session.write(f"{letter} {escaped(shown)}")
     else:
         _long(session, found)
 
@@ -55,13 +60,12 @@ def _long(session: Session, found: StatusResult) -> None:
             session.write("  (`mvc restore FILE` drops them)")
         if found.added:
             session.write("  (`mvc rm --cached FILE` stops tracking)")
-        for name, colour in (("added", "green"), ("modified", "yellow"), ("deleted", "red")):
-            for path in getattr(found, name):
-                session.write(session.style(f"    {name + ':':<10} {escaped(path)}", colour))
+        for name, text, colour in _tracked(session, found):
+            session.write(session.style(f"    {name + ':':<10} {text}", colour))
     if found.untracked:
         session.write("\nUntracked files:\n  (`mvc add FILE` starts tracking)")
         for path in found.untracked:
-            session.write(session.style(f"    {escaped(path)}", "red"))
+            session.write(session.style(f"    {escaped(session.from_here(path))}", "red"))
     if found.clean:
         if found.head is None:
             tail = "" if found.untracked else ": `mvc add FILE` starts tracking"
@@ -70,3 +74,15 @@ def _long(session: Session, found: StatusResult) -> None:
                 ", but files are untracked" if found.untracked else ", all tracked files are clean"
             )
         session.write(("\n" if found.untracked else "") + "Nothing to commit" + tail)
+
+
+def _tracked(session: Session, found: StatusResult) -> Iterator[tuple[str, str, str]]:
+    """Yield (what, where, colour) for every change of a tracked file."""
+    for old, new in found.renamed:
+        where = " -> ".join(escaped(session.from_here(path)) for path in (old, new))
+        yield "renamed", where, "cyan"
+    moved = {path for pair in found.renamed for path in pair}
+    for name, colour in (("added", "green"), ("modified", "yellow"), ("deleted", "red")):
+        for path in getattr(found, name):
+            if path not in moved:
+                yield name, escaped(session.from_here(path)), colour

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
-from mvc.cli.arguments import examples, json_option
+from mvc.cli.arguments import examples, json_option, note_ambiguous
 from mvc.cli.complete import branches
 from mvc.cli.render_moves import switched
 from mvc.cli.session import Session, pass_session
@@ -21,6 +21,7 @@ from mvc.cli.session import Session, pass_session
     ),
 )
 @click.option("-c", "--create", "new", metavar="NEW", help="Make the branch NEW and go to it.")
+@click.option("-C", "again", metavar="NEW", help="As -c, also where NEW exists: it moves.")
 @click.option("-d", "--detach", is_flag=True, help="Go to a version, at no branch.")
 @click.option("-f", "--force", is_flag=True, help="Drop changes that are not committed.")
 @json_option
@@ -30,25 +31,34 @@ def command(
     session: Session,
     target: str | None,
     new: str | None,
+    again: str | None,
     detach: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Go to a branch.
 
-    With -c the new branch begins at START, by default HEAD.
+    `-` is where HEAD was before. With -c the new branch begins at START, by default HEAD.
     """
     from mvc.ops.checkout import checkout, switch
-    from mvc.repo.revisions import resolve
 
     repo, progress = session.repo, session.progress
-    if detach and new is None:
-        commit = resolve(repo, target or "HEAD").hex()
-        done = checkout(repo, commit, force=force, progress=progress)
+    name = again or new
+    if detach and name is None:
+        done = checkout(repo, target or "HEAD", detach=True, force=force, progress=progress)
     elif detach:
         raise UsageError("-c makes a branch, --detach leaves all branches")
-    elif new is not None:
-        done = switch(repo, new, create=True, start=target, force=force, progress=progress)
+    elif name is not None:
+        done = switch(
+            repo,
+            name,
+            create=True,
+            replace=again is not None,
+            start=target,
+            force=force,
+            progress=progress,
+        )
+        note_ambiguous(session, name)
     elif target is None:
         raise UsageError("switch needs a branch", hint="`mvc branch` lists them")
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
-from mvc.cli.arguments import examples, json_option
+from mvc.base.ids import ObjectId
+from mvc.cli.arguments import as_usage, examples, json_option, note_ambiguous
 from mvc.cli.complete import tags as offered
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
@@ -16,6 +17,7 @@ from mvc.cli.wording import iso_time, short
     "tag",
     epilog=examples("mvc tag v1.0", "mvc tag v1.0 HEAD~2 -m 'First release'", "mvc tag -d v1.0"),
 )
+@click.option("-a", "--annotate", is_flag=True, help="The tag must have a TEXT.")
 @click.option("-m", "--message", multiple=True, metavar="TEXT", help="Annotate the tag.")
 @click.option("-d", "--delete", is_flag=True, help="Delete tags.")
 @click.option("-v", "--verbose", is_flag=True, help="With commits and annotations.")
@@ -25,6 +27,7 @@ from mvc.cli.wording import iso_time, short
 def command(
     session: Session,
     names: tuple[str, ...],
+    annotate: bool,
     message: tuple[str, ...],
     delete: bool,
     verbose: bool,
@@ -37,8 +40,10 @@ def command(
     if delete:
         _delete(session, names)
     elif names:
+        if (annotate or message) and not "".join(message).strip():
+            raise UsageError("an annotated tag needs a text", hint="mvc tag NAME -m TEXT")
         _create(session, names, "\n\n".join(message) if message else None)
-    elif message:
+    elif message or annotate:
         raise UsageError("an annotated tag needs a name", hint="mvc tag NAME -m TEXT")
     else:
         _list(session, verbose=verbose, as_json=as_json)
@@ -76,7 +81,13 @@ def _create(session: Session, names: tuple[str, ...], message: str | None) -> No
 
     if len(names) > 2:
         raise UsageError("tag takes a name and a revision, no more")
+    if message is not None:
+        from mvc.objects.history import Tag
+
+        with as_usage():
+            Tag(ObjectId(bytes(32)), names[0], session.repo.author(), 0, message)
     commit = create(session.repo, *names, message=message)
+    note_ambiguous(session, names[0], tag=True)
     session.say(f"tag {escaped(names[0])} at {short(commit)}")
 
 
