@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.cli.console import Console
@@ -322,3 +323,19 @@ def test_plumbing_lists_and_prints_objects(mvc: Console) -> None:
     assert mvc("cat-object", "-t", chunks[0]).out == "chunk\n"
     mvc("cat-object", "-t", "-s", "HEAD", code=2)
     mvc("cat-object", "f" * 64, code=3)
+
+
+def test_show_counts_bytes_beside_the_tensors_however_few_they_are(mvc: Console) -> None:
+    mvc.write("m.safetensors", {"w": np.arange(100_000)})
+    mvc.commit("m")
+    shown = mvc("show", "HEAD:m.safetensors").out
+    assert "400000 bytes (>99.9% of the file); " in shown
+
+
+def test_show_of_a_model_without_tensors_has_no_empty_table(mvc: Console) -> None:
+    np.savez_compressed(mvc.folder / "m.npz", w=np.arange(9.0))
+    mvc.commit("m")
+    shown = mvc("show", "HEAD:m.npz")
+    assert shown.lines[-2] == "Tensors: none"
+    assert shown.lines[-1].startswith("Note:    ")
+    assert "dtype" not in shown.out

@@ -99,3 +99,11 @@ def test_a_bare_repository_has_nothing_to_add(tmp_path: Path) -> None:
         pytest.raises(UsageError, match="bare"),
     ):
         add(repo, [tmp_path])
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_files_of_a_repository_inside_are_its_own(world: World, bare: bool) -> None:
+    Repository.init(world.root / "sub/inner", bare=bare).close()
+    world.write("sub/inner/model", b"theirs")
+    assert world.add().added == ("a", "other/d", "sub/b", "sub/deep/c")
+    assert world.status().untracked == ()

@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 
 from mvc.base import fileio
-from mvc.base.errors import NegativeAnswer, NotFoundError, StorageError
-from mvc.ops import branch
+from mvc.base.errors import (
+    IntegrityError,
+    NegativeAnswer,
+    NotFoundError,
+    StorageError,
+    UsageError,
+)
+from mvc.ops import branch, tag
 from mvc.ops.checkout import checkout, switch
 from mvc.ops.commit import CommitRequest
 from mvc.ops.commit_arrays import commit_arrays
@@ -277,3 +283,54 @@ def test_a_file_that_cannot_be_removed_is_an_error_and_not_forgotten(
     monkeypatch.undo()
     checkout(world.repo, "main")
     assert contents(world.root) == TWO
+
+
+def test_commits_that_only_the_reflog_keeps_are_told_with_their_number(world: World) -> None:
+    assert checkout(world.repo, "main").left is None
+    checkout(world.repo, "HEAD~1")
+    lost = [world.save({"a": number}, "lost").id for number in (b"x", b"y")]
+    done = switch(world.repo, "main")
+    assert (done.left, done.left_count) == (lost[1], 2)
+    checkout(world.repo, lost[1].hex())
+    branch.create(world.repo, "kept", lost[0].hex())
+    done = switch(world.repo, "main")
+    assert (done.left, done.left_count) == (lost[1], 1)
+    checkout(world.repo, lost[1].hex())
+    tag.create(world.repo, "v1", message="annotated")
+    assert switch(world.repo, "main").left is None
+
+
+def test_damage_elsewhere_does_not_spoil_a_switch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.save({"a": b"lost"}, "lost")
+
+    def damaged(*_: object) -> None:
+        raise IntegrityError("damaged")
+
+    monkeypatch.setattr("mvc.ops.checkout.walk", damaged)
+    assert switch(world.repo, "main").left is None
+    assert world.status().branch == "main"
+
+
+def test_a_tag_is_no_branch_but_can_be_gone_to(world: World) -> None:
+    tag.create(world.repo, "v1")
+    with pytest.raises(NotFoundError) as caught:
+        switch(world.repo, "v1")
+    assert caught.value.hint == "`mvc switch --detach v1` goes to that version"
+    with pytest.raises(NotFoundError) as caught:
+        switch(world.repo, "v2")
+    assert caught.value.hint == "`mvc switch -c v2` makes it"
+
+
+@pytest.mark.parametrize("name", ["HEAD^^", "HEAD~2", "main~9", "@^2"])
+def test_no_version_is_before_the_first(world: World, name: str) -> None:
+    with pytest.raises(NotFoundError, match="further than the first commit"):
+        checkout(world.repo, name)
+
+
+@pytest.mark.parametrize("name", ["a b", "..", "ä\0", "x" * 2000, "a//b", "/", "a/"])
+def test_a_name_that_no_ref_can_have_is_not_found(world: World, name: str) -> None:
+    assert world.repo.refs.get(f"refs/heads/{name}") is None
+    with pytest.raises((NotFoundError, UsageError)):
+        checkout(world.repo, name)

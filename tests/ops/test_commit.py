@@ -169,3 +169,21 @@ def test_two_tracked_files_with_equal_bytes_are_stored_once(world: World) -> Non
     before = world.stored()
     world.save({"b": data, "c": data})
     assert world.stored() - before < 2000
+
+
+@pytest.mark.parametrize("message", ["", " ", "\n\t\n"])
+def test_an_empty_message_is_refused_and_nothing_moves(world: World, message: str) -> None:
+    world.write("a", b"1")
+    world.add()
+    with pytest.raises(UsageError, match="needs a message"):
+        world.commit(message)
+    assert world.repo.head_commit() is None
+    assert world.packs() == {}
+
+
+def test_what_a_commit_costs_is_what_its_packs_take(world: World) -> None:
+    body = weights(1, 1 << 18)
+    for number in range(2):
+        before = world.stored()
+        done = world.save({"m": network({"w": nudged(body, number)}), "t": b"text"})
+        assert done.stored_bytes == world.stored() - before > 0

@@ -74,6 +74,7 @@ def test_damaged_bytes_are_never_written(world: World, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError):
         export(world.repo, "HEAD", tmp_path / "out")
     assert not (tmp_path / "out/m").exists()
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".mvc")]
 
 
 def test_an_export_that_was_cut_off_is_completed_by_running_it_again(

@@ -142,3 +142,18 @@ def test_no_cut_of_a_pack_gives_wrong_bytes(tmp_path: Path) -> None:
         path.write_bytes(whole)
     world.reopen()
     world.check()
+
+
+def test_a_fault_names_the_file_and_the_tensor(world: World) -> None:
+    flip(newest(world, "tail")[0], 100)
+    world.reopen()
+    report = fsck(world.repo)
+    places = {problem.object for problem in report.problems if problem.affects}
+    assert places == {"m:w"}
+
+
+def test_a_version_that_is_missing_is_named_by_its_ref(world: World) -> None:
+    newest(world, "head")[-1].unlink()
+    world.reopen()
+    report = fsck(world.repo)
+    assert "refs/heads/main" in {problem.object for problem in report.problems}

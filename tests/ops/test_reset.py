@@ -81,3 +81,12 @@ def test_a_bare_repository_can_move_its_branch(world: World, tmp_path: Path) -> 
     with Repository(bare, None, ENVIRONMENT) as repo:
         assert reset(repo, "HEAD~1").commit == first
         assert repo.head_commit() == first
+
+
+def test_hard_stops_tracking_what_the_version_does_not_have(world: World) -> None:
+    world.write("extra", b"mine")
+    world.add("extra")
+    reset(world.repo, "HEAD", hard=True)
+    assert world.status().clean
+    assert world.status().untracked == ("extra",)
+    assert world.read("extra") == b"mine"

@@ -196,3 +196,22 @@ def test_a_branch_is_made_without_reading_the_others(
     monkeypatch.setattr(repo.storage, "read", lambda key: read.append(key) or original(key))
     branch.create(repo, "second")
     assert "refs/heads/first" not in read
+
+
+@pytest.mark.parametrize("step", ["_log", "set_head", "update"])
+def test_no_log_is_lost_wherever_a_renaming_stops(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    head = record(repo, "one")
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(repo.refs, step, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        branch.rename(repo, None, "trunk")
+    monkeypatch.undo()
+    assert repo.head_commit() == head
+    current = repo.refs.head().branch
+    assert current is not None
+    assert reflog.reflog(repo, current)[-1].change.reason == "commit (initial): one"
