@@ -7,7 +7,6 @@ imported only here and only when needed. Specification: the HDF5 File Format Spe
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from mvc.base import dtypes
 from mvc.base.errors import FormatError, LimitError
 from mvc.formats.base import MAX_HEADER, MAX_NAME, MAX_TENSORS, Extent, Located, Source
+from mvc.formats.stream import SourceStream
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_USER_BLOCK = 1 << 24
@@ -67,26 +67,8 @@ def locate(source: Source) -> Located:
     return Located("hdf5", tuple(extents), notes=walk.notes())
 
 
-class _Stream(io.RawIOBase):
-    """A read-only file over a source; bytes past the end are simply missing."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}
-        self._position = max(start[whence] + offset, 0)
-        return self._position
+class _Stream(SourceStream):
+    """Bytes past the end are simply missing, as the library expects."""
 
     def readinto(self, buffer: Any) -> int:
         room = memoryview(buffer)

@@ -6,7 +6,6 @@ every local header must agree with it, so that no two readers can see two archiv
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 
 from mvc.base.errors import FormatError, LimitError
 from mvc.formats.base import Source, SubSource, check_range
+from mvc.formats.stream import SourceStream
 
 MAX_MEMBERS = 1_000_000
 MAX_DIRECTORY = 128 * 1024 * 1024
@@ -46,29 +46,8 @@ class Member:
         return SubSource(outer, self.data_offset, self.size)
 
 
-class _File(io.RawIOBase):
-    """A source as a file object, for the standard library."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self._source = source
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = (0, self._position, self._source.size)[whence]
-        if origin + offset < 0:
-            raise OSError("seek before the start of the file")
-        self._position = origin + offset
-        return self._position
+class _File(SourceStream):
+    """Reads within the limits of a zip directory, for the standard library."""
 
     def read(self, size: int | None = -1) -> bytes:
         rest = max(0, self._source.size - self._position)

@@ -54,14 +54,22 @@ def tensors(store: ObjectStore, root: ObjectId) -> dict[str, Entry]:
 
 
 def changed(
-    store: ObjectStore, old: ObjectId | None, new: ObjectId | None, *, separator: str
+    store: ObjectStore,
+    old: ObjectId | None,
+    new: ObjectId | None,
+    *,
+    separator: str,
+    depth: int = MAX_TREE_DEPTH,
 ) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Yield (path, old entry, new entry) of the leaves that differ between two trees.
 
-    Equal subtrees are never entered. `separator` is "/" for files and "" for tensors.
+    Equal subtrees are never entered. `separator` is "/" for files and "" for tensors. Raises
+    LimitError below `depth` levels.
     """
     if old == new:
         return
+    if depth <= 0:
+        raise LimitError("a tree is nested too deeply")
     before = {entry.name: entry for entry in read_tree(store, old).entries} if old else {}
     after = {entry.name: entry for entry in read_tree(store, new).entries} if new else {}
     for name in sorted(before.keys() | after.keys()):
@@ -71,7 +79,8 @@ def changed(
         trees = [entry.id if entry and entry.kind == "tree" else None for entry in (one, two)]
         leaves = [entry if entry and entry.kind != "tree" else None for entry in (one, two)]
         if any(trees):
-            for path, left, right in changed(store, trees[0], trees[1], separator=separator):
+            below = changed(store, trees[0], trees[1], separator=separator, depth=depth - 1)
+            for path, left, right in below:
                 yield f"{name}{separator}{path}", left, right
         if any(leaves):
             yield name, leaves[0], leaves[1]
