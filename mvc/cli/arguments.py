@@ -54,8 +54,14 @@ def paths_after_dashes(ctx: click.Context) -> tuple[str, ...] | None:
 
 
 @contextmanager
-def files_meant(session: Session, verb: str, words: tuple[str, ...]) -> Iterator[None]:
-    """Where no revision has a name but a file does, say how to write that file."""
+def files_meant(
+    session: Session, verb: str, words: tuple[str, ...], *, instead: str | None = None
+) -> Iterator[None]:
+    """Where no revision has a name but a file does, say how to write that file.
+
+    By default after `--`; `instead` is a whole command with {here} or {top}, the file as seen from
+    the current or the top folder.
+    """
     try:
         yield
     except (NotFoundError, UsageError) as error:
@@ -64,11 +70,19 @@ def files_meant(session: Session, verb: str, words: tuple[str, ...]) -> Iterator
         if not found:
             raise
         others = [word for word in words if word not in found]
+        after = " ".join(["mvc", verb, *others, "--", *found])
+        write = _filled(session, instead, found[0]) if instead else after
         kind = "folder" if session.path(found[0]).is_dir() else "file"
         raise NotFoundError(
-            f"no revision is called {found[0]!r}",
-            hint=f"{found[0]} is a {kind}; write: {' '.join(['mvc', verb, *others, '--', *found])}",
+            f"no revision is called {found[0]!r}", hint=f"{found[0]} is a {kind}; write: {write}"
         ) from error
+
+
+def _filled(session: Session, template: str, path: str) -> str:
+    try:
+        return template.format(here=path, top=session.inside(path))
+    except MvcError:
+        return template.format(here=path, top="FILE")
 
 
 def _is_revision(session: Session, word: str) -> bool:

@@ -146,7 +146,7 @@ def _go(
 
 
 def _moving(before: Head, name: str) -> str:
-    start = before.branch or (before.commit.hex() if before.commit else "nowhere")
+    start = before.branch or (before.commit.hex()[:12] if before.commit else "nowhere")
     return f"checkout: moving from {start} to {name[:80]}"
 
 
@@ -156,7 +156,10 @@ def _back(
     """Go where HEAD was before it came to where it is."""
     for change in repo.refs.history(keys.HEAD):
         if moved := _MOVED.fullmatch(change.reason):
-            return checkout(repo, moved.group(1), detach=detach, force=force, progress=progress)
+            name = moved.group(1)
+            if change.old and change.old.hex().startswith(name):
+                name = change.old.hex()
+            return checkout(repo, name, detach=detach, force=force, progress=progress)
     raise NotFoundError("HEAD has been nowhere else yet", hint="`mvc branch` lists the branches")
 
 

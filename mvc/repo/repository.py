@@ -66,6 +66,8 @@ class Repository:
         folder = path if bare else path / FOLDER
         if not bare and is_repository(path):
             raise UsageError(f"{path} is a bare repository already")
+        if bare and is_repository(path / FOLDER):
+            raise UsageError(f"{path} is the working copy of a repository already")
         fileio.make_dirs(folder)
         storage = LocalStorage(folder)
         for name in ("packs", "refs"):

@@ -227,6 +227,9 @@ def test_a_file_where_a_revision_stands_is_told_how_to_write_it(mvc: Console) ->
             "error: no revision is called 'sub/b.txt'\n"
             f"hint: sub/b.txt is a file; write: mvc {verb} -- sub/b.txt\n"
         )
+    assert "write: mvc show HEAD:sub/b.txt" in mvc("show", "sub/b.txt", code=3).err
+    assert "write: mvc show HEAD:sub/b.txt" in mvc("-C", "sub", "show", "b.txt", code=3).err
+    assert "write: mvc restore sub/b.txt" in mvc("reset", "sub/b.txt", code=3).err
     assert "hint: . is a folder; write: mvc checkout -- .\n" in mvc("checkout", ".", code=3).err
     done = mvc("-C", "sub", "log", "v1", "b.txt", "--json", code=3)
     assert "write: mvc log v1 -- b.txt" in done.err

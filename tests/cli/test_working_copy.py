@@ -73,6 +73,8 @@ def test_init_makes_a_folder_once(outside: Console) -> None:
     assert outside("init", "new/place").out.startswith("empty repository in ")
     assert outside("init", "new/place").out.startswith("repository exists in ")
     assert outside("init", "--bare", "b").out.startswith("empty bare repository in ")
+    assert "bare repository already" in outside("init", "b", code=2).err
+    assert "working copy of a repository" in outside("init", "--bare", "new/place", code=2).err
 
 
 def test_add_tells_what_it_tracks(mvc: Console) -> None:

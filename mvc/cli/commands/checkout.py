@@ -59,7 +59,9 @@ def command(
     paths = paths_after_dashes(ctx)
     if paths is not None:
         if new or again or not paths:
-            raise UsageError("after `--` come the files to bring back")
+            raise UsageError(
+                "after `--` come the files to bring back", hint="mvc checkout [REV] -- FILE"
+            )
         given = [session.path(path) for path in paths]
         done = restore(session.repo, given, source=revision, progress=session.progress)
         restored(session, done, as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
-from mvc.cli.arguments import examples, json_option
+from mvc.cli.arguments import examples, files_meant, json_option
 from mvc.cli.complete import revisions
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
@@ -27,7 +27,8 @@ def command(session: Session, revision: str, soft: bool, hard: bool, as_json: bo
         raise UsageError("--soft keeps the files, --hard does not: choose one")
     from mvc.ops.reset import reset
 
-    done = reset(session.repo, revision, hard=hard, progress=session.progress)
+    with files_meant(session, "reset", (revision,), instead="mvc restore {here}"):
+        done = reset(session.repo, revision, hard=hard, progress=session.progress)
     if as_json:
         session.json({"branch": done.branch, "commit": done.commit.hex()})
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mvc.cli.arguments import examples, json_option
+from mvc.cli.arguments import examples, files_meant, json_option
 from mvc.cli.complete import revisions
 from mvc.cli.session import Session, pass_session
 
@@ -28,7 +28,8 @@ def command(session: Session, what: str, as_json: bool) -> None:
     """
     from mvc.ops.show import show
 
-    found = show(session.repo, what)
+    with files_meant(session, "show", (what,), instead="mvc show HEAD:{top}"):
+        found = show(session.repo, what)
     if as_json:
         from mvc.cli.shapes import shown
 
