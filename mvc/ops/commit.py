@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mvc.base import fileio
 from mvc.base.errors import (
     FormatError,
+    IntegrityError,
     MvcError,
     NegativeAnswer,
     StorageError,
@@ -21,7 +22,7 @@ from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.external import located_elsewhere
 from mvc.repo.ingest import Ingested, ingest
-from mvc.repo.metadata import read_blob, read_checkpoint, read_tensor
+from mvc.repo.metadata import file_sha256, read_blob, read_checkpoint, read_tensor
 from mvc.repo.names import nested
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known
@@ -68,8 +69,10 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
             stored = {
                 path: item
                 for path, item in read.items()
-                if path not in head or head[path].id != item.entry.id
+                if path not in head or not _same(repo.store, head[path], item)
             }
+            for path in read.keys() - stored.keys():
+                _keep_known(tree, path, head[path])
             if not (stored or changes.deleted or request.allow_empty):
                 tree.state.settle(tree.root, list(read))
                 tree.state.save()
@@ -126,6 +129,28 @@ def record(
     kind = "commit (initial)" if parent is None else "commit"
     repo.advance(parent, new, f"{kind}: {request.message.split(chr(10), 1)[0][:200]}")
     return new
+
+
+def _same(store: ObjectStore, before: Entry, now: Ingested) -> bool:
+    """Tell whether a file is as it was.
+
+    Its bytes decide, not the id: another version of mvc may describe the same file differently.
+    Tensors found where there were none, because an extra was installed, do count as a change.
+    """
+    if before.id == now.entry.id:
+        return True
+    if (before.kind, before.size) != (now.entry.kind, now.entry.size):
+        return False
+    try:
+        return file_sha256(store, before) == now.sha256
+    except IntegrityError:
+        return False
+
+
+def _keep_known(tree: Worktree, path: str, entry: Entry) -> None:
+    known = tree.state.files.get(path)
+    if isinstance(known, Known):
+        tree.state.files[path] = replace(known, id=entry.id)
 
 
 def _store_files(
