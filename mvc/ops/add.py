@@ -59,7 +59,7 @@ def _below(tree: Worktree, path: Path, *, force: bool) -> list[str]:
         if name in tree.state.files:
             return [name]
         raise NotFoundError(f"there is no file {name or path}", hint="`mvc status` lists the files")
-    if not fileio.is_dir(target) or target.is_symlink():
+    if fileio.kind(target) != "directory":
         raise NegativeAnswer(
             f"{name} is neither a file nor a directory",
             hint="links, pipes and devices are not versioned; add what a link points at",
@@ -83,7 +83,7 @@ def _check_plain_parents(tree: Worktree, name: str) -> None:
     parent = tree.root
     for part in name.split("/")[:-1]:
         parent = parent / part
-        if parent.is_symlink():
+        if fileio.kind(parent) == "other":
             raise NegativeAnswer(
                 f"{name} lies behind a link", hint="add the directory that the link points at"
             )

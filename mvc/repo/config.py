@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mvc.base import fileio
 from mvc.base.errors import FormatError, NegativeAnswer, NotFoundError, UsageError
@@ -67,18 +69,19 @@ class Config:
             raise UsageError(f"not a setting: {key[:80]!r}", hint="settings look like user.name")
         document = tomlkit.parse(_text(path))
         *sections, name = key.split(".")
-        table: object = document
+        table: MutableMapping[str, Any] = document
         for section in sections:
-            if section not in table:  # type: ignore[operator]
+            if section not in table:
                 if value is None:
                     raise _unset(key, origin)
-                table[section] = tomlkit.table()  # type: ignore[index]
-            table = table[section]  # type: ignore[index]
-            if not isinstance(table, dict):
+                table[section] = tomlkit.table()
+            below = table[section]
+            if not isinstance(below, MutableMapping):
                 raise UsageError(f"{key} is below a setting that has a value")
+            table = below
         if value is not None:
-            table[name] = value  # type: ignore[index]
-        elif isinstance(table, dict) and name in table:
+            table[name] = value
+        elif name in table:
             del table[name]
         else:
             raise _unset(key, origin)
