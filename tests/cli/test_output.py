@@ -208,3 +208,17 @@ def test_output_to_a_terminal_goes_through_the_pager(
     Session(None, quiet=False).page(["three"])
     assert out.read_text() == "three\n"
     assert terminal.read().split() == ["one", "two"]
+
+
+def test_a_terminal_gets_no_raw_bytes_of_an_object(
+    mvc: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mvc("init")
+    mvc.write("a.txt", "a" * 5000)
+    mvc("add", "a.txt")
+    mvc("commit", "-m", "x")
+    chunk = mvc("cat-object", "-p", "HEAD:a.txt").json[1][2][0]
+    assert not mvc("cat-object", "HEAD").out.startswith("{")
+    monkeypatch.setattr("mvc.cli.commands.cat_object.on_terminal", lambda: True)
+    assert mvc("cat-object", "HEAD").json["message"] == "x"
+    assert "> FILE" in mvc("cat-object", chunk, code=2).err

@@ -28,7 +28,8 @@ def command(session: Session, name: str, kind: bool, size: bool, pretty: bool) -
     """Print a stored object.
 
     By default its canonical bytes as docs/format.md describes them; of a chunk, the bytes of
-    its words. The file itself comes from `mvc export` or `mvc restore`.
+    its words. A terminal gets the readable form instead. The file itself comes from
+    `mvc export` or `mvc restore`.
     """
     if kind + size + pretty > 1:
         raise UsageError("-t, -s and -p exclude each other")
@@ -39,10 +40,17 @@ def command(session: Session, name: str, kind: bool, size: bool, pretty: bool) -
         session.write(escaped(found.kind))
     elif size:
         session.write(str(len(found.content)))
-    elif pretty:
+    elif pretty or (on_terminal() and found.kind != "chunk"):
         session.json(_readable(found.value()))
+    elif on_terminal():
+        raise UsageError("a chunk is no text", hint=f"mvc cat-object {name} > FILE")
     else:
         sys.stdout.buffer.write(found.content)
+
+
+def on_terminal() -> bool:
+    """Tell whether the output is looked at rather than kept."""
+    return sys.stdout.isatty()
 
 
 def _readable(value: object) -> object:
