@@ -41,7 +41,8 @@ def add(repo: Repository, paths: list[Path], *, force: bool = False) -> AddResul
             )
         tree.state.files.update(dict.fromkeys(new))
         tree.state.save()
-        return AddResult(tuple(new), tuple(name for name in wanted if name not in set(new)))
+        fresh = set(new)
+        return AddResult(tuple(new), tuple(name for name in wanted if name not in fresh))
 
 
 def _below(tree: Worktree, path: Path, *, force: bool) -> list[str]:
