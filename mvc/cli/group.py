@@ -33,7 +33,7 @@ class LazyGroup(click.Group):
             return None
         found = import_module(f"mvc.cli.commands.{COMMANDS[cmd_name][0]}").command
         assert isinstance(found, click.Command)  # noqa: S101
-        return found
+        return _with_quiet(found)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -73,6 +73,23 @@ class LazyGroup(click.Group):
             for verb, (_, text) in COMMANDS.items()
             if verb.startswith(incomplete)
         ]
+
+
+def _with_quiet(command: click.Command) -> click.Command:
+    """Let `-q` stand behind the verb as well, where people of git write it."""
+    if not any({"-q", "--quiet"} & set(param.opts) for param in command.params):
+        flags = ["-q", "--quiet"]
+        quiet = click.Option(
+            flags, is_flag=True, expose_value=False, hidden=True, callback=_hush, is_eager=True
+        )
+        command.params.append(quiet)
+    return command
+
+
+def _hush(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    session = ctx.find_object(Session)
+    if given and session is not None:
+        session.quiet = True
 
 
 @click.group(

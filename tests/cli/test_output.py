@@ -222,3 +222,10 @@ def test_a_terminal_gets_no_raw_bytes_of_an_object(
     monkeypatch.setattr("mvc.cli.commands.cat_object.on_terminal", lambda: True)
     assert mvc("cat-object", "HEAD").json["message"] == "x"
     assert "> FILE" in mvc("cat-object", chunk, code=2).err
+
+
+def test_quiet_may_stand_behind_the_verb(mvc: Console) -> None:
+    mvc.write("a.txt", "a")
+    assert (mvc("add", "-q", "a.txt").out, mvc("commit", "-q", "-m", "a").out) == ("", "")
+    assert mvc("switch", "-q", "-c", "b").err == ""
+    assert "--quiet" not in mvc("switch", "--help").out
