@@ -24,7 +24,7 @@ test: lint  ## lint, then every test but the long campaigns
 
 test-all: lint  ## lint, then every test, on real models and with the long campaigns
 	$(PY) -m examples.models --out $(MODELS) --all
-	$(PY) -m pytest -n $(JOBS) --hypothesis-profile=nightly
+	MVC_TEST_MODELS=$(abspath $(MODELS)) $(PY) -m pytest -n $(JOBS) --hypothesis-profile=nightly
 
 lint: $(VENV)/.dev  ## style, types, layers, spelling
 	$(PY) -m ruff check .
