@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mvc.base.dtypes import KNOWN
 from mvc.base.ids import ObjectId
+from mvc.objects import model
 from mvc.objects.history import Commit, Metric, Tag
 from mvc.objects.model import (
     Blob,
@@ -22,6 +23,7 @@ from mvc.objects.tree import Entry, Tree
 
 ids = st.binary(min_size=32, max_size=32).map(ObjectId)
 names = st.text(st.characters(codec="utf-8"), max_size=40)
+labels = names.filter(lambda name: len(name.encode()) <= model.MAX_LABEL)
 lines = st.text(st.characters(codec="utf-8", min_codepoint=33, exclude_characters="\x7f"))
 authors = lines.filter(lambda line: line.strip() and len(line.encode()) <= 1024)
 times = st.integers(0, 2**63 - 1)
@@ -93,7 +95,7 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
     size = draw(times)
     sha256 = draw(st.binary(min_size=32, max_size=32))
     inside = draw(st.integers(0, size))
-    return Checkpoint(draw(names), size, sha256, inside, draw(ids), draw(ids))
+    return Checkpoint(draw(labels), size, sha256, inside, draw(ids), draw(ids))
 
 
 @st.composite
