@@ -204,4 +204,4 @@ def _words(
             data = swapped(data, part.word)
         owners.append(part)
         base = part.base.chunks[number] if usable and part.base else None
-        yield Words(data, part.word, part.family, base)
+        yield Words(data, part.word, part.family, (base,) if base else ())

@@ -23,13 +23,18 @@ CHAIN_LIMIT = 8
 class Words:
     """The words of one chunk on their way into the store.
 
-    `data` is little-endian and a whole number of words; `base` is the chunk it probably resembles.
+    `data` is little-endian and a whole number of words; `bases` are chunks that it may resemble,
+    the most likely first. Where the words are those of a matrix, `dtype` is its element type,
+    `columns` the elements of a row and `start` the place of the first word in the tensor.
     """
 
     data: bytes | memoryview
     word: int
     family: Family
-    base: ObjectId | None = None
+    bases: tuple[ObjectId, ...] = ()
+    dtype: str = ""
+    columns: int = 0
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def prepare(store: ObjectStore, words: Words) -> Prepared:
     name = chunk_id(words.word, count, digests)
     if store.contains(name):
         return Prepared(name, None)
-    base = _base(store, words.base, words.word, count) if words.base else None
+    base = _base(store, words.bases[0], words.word, count) if words.bases else None
     coded = codec.encode(segments, words.family, base[1] if base else None)
     entry = base[0] if base and coded.transform.needs_base else None
     new = NewChunk(

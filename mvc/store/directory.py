@@ -47,6 +47,13 @@ class ChunkEntry:
     base: ObjectId | None
     depth: int
     sections: tuple[Section, ...]
+    # The chunk that holds the shared factor of a low-rank delta.
+    factors: ObjectId | None = None
+
+    @property
+    def references(self) -> tuple[ObjectId, ...]:
+        """Chunks that decoding this one needs."""
+        return tuple(item for item in (self.base, self.factors) if item is not None)
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the entry."""

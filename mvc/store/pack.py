@@ -42,6 +42,7 @@ class NewChunk:
     depth: int
     sections: tuple[bytes, ...]
     digests: tuple[bytes, ...]
+    factors: ObjectId | None = None
 
 
 class _Checked(fileio.StagedFile):
@@ -119,6 +120,7 @@ class PackWriter:
             chunk.base,
             chunk.depth,
             tuple(sections),
+            chunk.factors,
         )
         self._rows.append(Row(chunk.id, "chunk", len(self._directory)))
         self._enter(entry)
