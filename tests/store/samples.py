@@ -64,7 +64,7 @@ def fill(tx: Transaction, seed: int, saved: Saved, data: bytes) -> None:
     bases = [name for name, held in saved.chunks.items() if len(held) == len(data)][-1:]
     words = [Words(data, 4, "float")]
     if bases:
-        words.append(Words(nudged(saved.chunks[bases[0]], seed), 4, "float", bases[0]))
+        words.append(Words(nudged(saved.chunks[bases[0]], seed), 4, "float", (bases[0],)))
     for name, word in zip(tx.put_chunks(words), words, strict=True):
         saved.chunks[name] = bytes(word.data)
     entries = []

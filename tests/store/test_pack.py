@@ -274,7 +274,7 @@ def test_an_impossible_chain_of_bases_ends(tmp_path: Path, records: list[NewChun
     store.refresh()
     with pytest.raises(IntegrityError):
         chunks.load(store, ONE)
-    words = chunks.Words(weights(5), 4, "float", ONE)
+    words = chunks.Words(weights(5), 4, "float", (ONE,))
     prepared = chunks.prepare(store, words)
     assert prepared.new is not None
     assert prepared.new.base is None
@@ -300,7 +300,7 @@ def test_chains_of_bases_stay_short(tmp_path: Path) -> None:
     for seed in range(2 * chunks.CHAIN_LIMIT):
         data = nudged(data, seed)
         with Transaction(store, tmp_path / "tmp") as tx:
-            (base,) = tx.put_chunks([chunks.Words(data, 4, "float", base)])
+            (base,) = tx.put_chunks([chunks.Words(data, 4, "float", (base,))])
             tx.commit()
         saved.chunks[base] = data
         depths.append(store.chunk_entry(base)[1].depth)

@@ -181,7 +181,7 @@ def test_a_base_that_cannot_be_read_costs_space_and_nothing_else(tmp_path: Path)
     tail.unlink()
     store = open_store(tmp_path)
     (base,) = saved.chunks
-    prepared = chunks.prepare(store, Words(weights(3), 4, "float", base))
+    prepared = chunks.prepare(store, Words(weights(3), 4, "float", (base,)))
     assert prepared.new is not None
     assert prepared.new.base is None
     store.close()
