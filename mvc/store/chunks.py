@@ -47,16 +47,37 @@ class Prepared:
 
 def prepare(store: ObjectStore, words: Words) -> Prepared:
     """Hash a chunk and, if it is not stored yet, encode it. Safe in worker threads."""
-    segments = split(words.data, words.word)
-    digests = tuple(digest(part.data) for part in segments)
-    count = len(segments[0])
-    name = chunk_id(words.word, count, digests)
+    segments, digests, name = _named(words)
     if store.contains(name):
         return Prepared(name, None)
-    base = _base(store, words.bases[0], words.word, count) if words.bases else None
+    return Prepared(name, _record(store, words, name, segments, digests, CHAIN_LIMIT))
+
+
+def record(store: ObjectStore, words: Words, limit: int = CHAIN_LIMIT) -> NewChunk:
+    """Encode a chunk whether it is stored or not, with at most `limit` deltas in a row."""
+    segments, digests, name = _named(words)
+    return _record(store, words, name, segments, digests, limit)
+
+
+def _named(words: Words) -> tuple[Segments, tuple[bytes, ...], ObjectId]:
+    segments = split(words.data, words.word)
+    digests = tuple(digest(part.data) for part in segments)
+    return segments, digests, chunk_id(words.word, len(segments[0]), digests)
+
+
+def _record(
+    store: ObjectStore,
+    words: Words,
+    name: ObjectId,
+    segments: Segments,
+    digests: tuple[bytes, ...],
+    limit: int,
+) -> NewChunk:
+    count = len(segments[0])
+    base = _base(store, words.bases[0], words.word, count, limit) if words.bases else None
     coded = codec.encode(segments, words.family, base[1] if base else None)
     entry = base[0] if base and coded.transform.needs_base else None
-    new = NewChunk(
+    return NewChunk(
         name,
         words.word,
         count,
@@ -66,7 +87,6 @@ def prepare(store: ObjectStore, words: Words) -> Prepared:
         coded.sections,
         digests,
     )
-    return Prepared(name, new)
 
 
 def load(store: ObjectStore, wanted: ObjectId) -> Segments:
@@ -136,12 +156,12 @@ def _follows(base: ChunkEntry, entry: ChunkEntry) -> bool:
 
 
 def _base(
-    store: ObjectStore, wanted: ObjectId, word: int, words: int
+    store: ObjectStore, wanted: ObjectId, word: int, words: int, limit: int
 ) -> tuple[ChunkEntry, Segments] | None:
     """Return a usable base: same words, and not at the end of a long chain."""
     try:
         _, entry = store.chunk_entry(wanted)
-        if entry.depth >= CHAIN_LIMIT:
+        if entry.depth >= limit:
             while entry.base is not None:
                 _, below = store.chunk_entry(entry.base)
                 if not _follows(below, entry):
