@@ -25,7 +25,8 @@ class Words:
 
     `data` is little-endian and a whole number of words; `bases` are chunks that it may resemble,
     the most likely first. Where the words are those of a matrix, `dtype` is its element type,
-    `columns` the elements of a row and `start` the place of the first word in the tensor.
+    `columns` the words of a row and `start` the place of the first word in the tensor; `stride` is
+    the bytes of a block of quantised elements.
     """
 
     data: bytes | memoryview
@@ -35,6 +36,7 @@ class Words:
     dtype: str = ""
     columns: int = 0
     start: int = 0
+    stride: int = 0
 
 
 @dataclass(frozen=True, slots=True)
