@@ -40,12 +40,17 @@ class ObjectStore:
         self.index = Index(index_path)
         self._cache = BlockCache()
         self.damaged: dict[str, str] = {}
+        # Chunks of the transaction under way.
+        self.staged: dict[ObjectId, tuple[PackReader, ChunkEntry]] = {}
         self._rebuilt = False
         self._renewal = RLock()
 
     def contains(self, wanted: ObjectId) -> bool:
-        """Tell whether an object is indexed. Packs of other processes count after `refresh`."""
-        return self.index.kind(wanted) is not None
+        """Tell whether an object is staged or indexed.
+
+        Packs of other processes count after `refresh`.
+        """
+        return wanted in self.staged or self.index.kind(wanted) is not None
 
     def kind(self, wanted: ObjectId) -> str | None:
         """Return the kind of a stored object, None if no pack has it."""
@@ -83,6 +88,8 @@ class ObjectStore:
 
     def chunk_entry(self, wanted: ObjectId) -> tuple[PackReader, ChunkEntry]:
         """Return the record of a chunk and the pack that holds it."""
+        if (staged := self.staged.get(wanted)) is not None:
+            return staged
 
         def record(found: Location) -> tuple[PackReader, ChunkEntry]:
             reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 import xxhash
 
@@ -102,12 +103,17 @@ class PackWriter:
         return self._tail.size if self._tail.size > len(TAIL_MAGIC) else 0
 
     @property
+    def files(self) -> tuple[Path, Path]:
+        """The staged files of head and tail."""
+        return self._head.path, self._tail.path
+
+    @property
     def empty(self) -> bool:
         """Tell whether there is nothing to publish."""
         return not self._entries and not self._waiting
 
-    def add_chunk(self, chunk: NewChunk) -> None:
-        """Append a chunk's sections and its directory entry."""
+    def add_chunk(self, chunk: NewChunk) -> ChunkEntry:
+        """Append a chunk's sections and its directory entry, which is returned."""
         top, *lower = chunk.sections
         sections = [self._put(self._head, top, b"")]
         for part, digest in zip(lower, chunk.digests[1:], strict=True):
@@ -124,6 +130,7 @@ class PackWriter:
         )
         self._rows.append(Row(chunk.id, "chunk", len(self._directory)))
         self._enter(entry)
+        return entry
 
     def add_object(self, item: block.Item) -> None:
         """Append a metadata object; it reaches the file with its block."""

@@ -17,6 +17,7 @@ from mvc.store.block import Item
 from mvc.store.chunks import Prepared, Words, prepare
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import PackWriter
+from mvc.store.staged import StagedReader
 
 PACK_BYTES = 2 << 30
 
@@ -39,6 +40,7 @@ class Transaction:
         self._scratch = scratch
         self._workspace: fileio.Workspace | None = None
         self._writer: PackWriter | None = None
+        self._reader: StagedReader | None = None
         self._pending: set[ObjectId] = set()
         self._full: list[PackWriter] = []
         # What the published packs take, known after `commit`.
@@ -79,6 +81,8 @@ class Transaction:
             writer.discard()
         self._writer = None
         self._full = []
+        for name in self._pending:
+            self._store.staged.pop(name, None)
         self._pending.clear()
         if self._workspace is not None:
             self._workspace.close()
@@ -94,7 +98,9 @@ class Transaction:
         if prepared.new is None or prepared.id in self._pending:
             return
         self._pending.add(prepared.id)
-        self._open().add_chunk(prepared.new)
+        entry = self._open().add_chunk(prepared.new)
+        if self._reader is not None:
+            self._store.staged[prepared.id] = (self._reader, entry)
 
     def _open(self) -> PackWriter:
         if self._writer is not None and self._writer.size >= PACK_BYTES:
@@ -105,4 +111,5 @@ class Transaction:
                 fileio.reap(self._scratch)
                 self._workspace = fileio.Workspace(self._scratch)
             self._writer = PackWriter(self._workspace)
+            self._reader = StagedReader(*self._writer.files)
         return self._writer
