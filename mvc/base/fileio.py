@@ -435,10 +435,11 @@ def remove_empty_dirs(path: Path, stop: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
     """Hold the kernel lock of the file `path`; the kernel drops it if this process dies.
 
-    Raises NegativeAnswer when `wait` is false and another process holds it.
+    Several may hold it `shared`, none beside one who does not. Raises NegativeAnswer when `wait`
+    is false and another process holds it.
     """
     make_dirs(path.parent)
     with _translated("lock", path):
@@ -446,7 +447,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     try:
         with _translated("lock", path):
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+                fcntl.flock(fd, how | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise NegativeAnswer(
                     "another mvc process is working here", hint="wait for it and run this again"

@@ -354,6 +354,21 @@ def test_a_lock_excludes_other_processes_and_dies_with_its_holder(tmp_path: Path
         assert path.exists()
 
 
+def test_a_shared_lock_is_held_by_several_and_keeps_out_who_wants_it_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "lock"
+    with fileio.locked(path, shared=True), fileio.locked(path, wait=False, shared=True):
+        with pytest.raises(NegativeAnswer), fileio.locked(path, wait=False):
+            pass
+    with (
+        fileio.locked(path),
+        pytest.raises(NegativeAnswer),
+        fileio.locked(path, wait=False, shared=True),
+    ):
+        pass
+
+
 def test_threads_take_a_lock_in_turn(tmp_path: Path) -> None:
     inside = 0
     seen = []
