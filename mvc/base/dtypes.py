@@ -74,6 +74,36 @@ def _table() -> dict[str, Dtype]:
 
 KNOWN: dict[str, Dtype] = _table()
 
+BLOCKS: dict[str, tuple[int, int]] = {
+    "ggml_q4_0": (32, 18),
+    "ggml_q4_1": (32, 20),
+    "ggml_q5_0": (32, 22),
+    "ggml_q5_1": (32, 24),
+    "ggml_q8_0": (32, 34),
+    "ggml_q8_1": (32, 40),
+    "ggml_q2_k": (256, 84),
+    "ggml_q3_k": (256, 110),
+    "ggml_q4_k": (256, 144),
+    "ggml_q5_k": (256, 176),
+    "ggml_q6_k": (256, 210),
+    "ggml_q8_k": (256, 292),
+    "ggml_iq2_xxs": (256, 66),
+    "ggml_iq2_xs": (256, 74),
+    "ggml_iq3_xxs": (256, 98),
+    "ggml_iq1_s": (256, 50),
+    "ggml_iq4_nl": (32, 18),
+    "ggml_iq3_s": (256, 110),
+    "ggml_iq2_s": (256, 82),
+    "ggml_iq4_xs": (256, 136),
+    "ggml_iq1_m": (256, 56),
+    "ggml_tq1_0": (256, 54),
+    "ggml_tq2_0": (256, 66),
+    "ggml_mxfp4": (32, 17),
+    "ggml_nvfp4": (64, 36),
+    "ggml_q1_0": (128, 18),
+}
+"""Elements and bytes of a block, by label, of the types whose elements come in blocks."""
+
 
 def dtype(label: str, word: int = 1) -> Dtype:
     """Return the type called `label`; an unknown label gives opaque words of `word` bytes."""
@@ -89,6 +119,11 @@ def nbytes(label: str, shape: tuple[int, ...]) -> int | None:
     for dim in shape:
         count *= dim
     return (count * kind.bits + 7) // 8
+
+
+def block_bytes(label: str) -> int:
+    """Return the bytes of a block of a quantised type, 0 for a type that has none."""
+    return BLOCKS.get(label, (0, 0))[1]
 
 
 def numpy_dtype(label: str) -> np.dtype[np.generic] | None:

@@ -1,7 +1,8 @@
 """GGUF, the file format of llama.cpp: versions 1 to 3, little and big endian.
 
-Owns the walk over a GGUF header, whose metadata is skipped rather than built, and the table of
-GGML tensor types. Specification: docs/gguf.md in the ggml repository.
+Owns the walk over a GGUF header, whose metadata is skipped rather than built, and the numbers of
+GGML tensor types; the sizes of their blocks are in `mvc.base.dtypes`. Specification: docs/gguf.md
+in the ggml repository.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NoReturn
 
+from mvc.base.dtypes import BLOCKS
 from mvc.base.errors import FormatError, LimitError
 from mvc.formats.base import MAX_HEADER, MAX_NAME, MAX_TENSORS, Extent, Located, Source
 
@@ -35,34 +37,33 @@ _PLAIN = {
 }
 _PLAIN_BYTES = {0: 4, 1: 2, 24: 1, 25: 2, 26: 4, 27: 8, 28: 8, 30: 2}
 
-# type number: name, elements a block, bytes a block
-_BLOCKS: dict[int, tuple[str, int, int]] = {
-    2: ("q4_0", 32, 18),
-    3: ("q4_1", 32, 20),
-    6: ("q5_0", 32, 22),
-    7: ("q5_1", 32, 24),
-    8: ("q8_0", 32, 34),
-    9: ("q8_1", 32, 40),
-    10: ("q2_k", 256, 84),
-    11: ("q3_k", 256, 110),
-    12: ("q4_k", 256, 144),
-    13: ("q5_k", 256, 176),
-    14: ("q6_k", 256, 210),
-    15: ("q8_k", 256, 292),
-    16: ("iq2_xxs", 256, 66),
-    17: ("iq2_xs", 256, 74),
-    18: ("iq3_xxs", 256, 98),
-    19: ("iq1_s", 256, 50),
-    20: ("iq4_nl", 32, 18),
-    21: ("iq3_s", 256, 110),
-    22: ("iq2_s", 256, 82),
-    23: ("iq4_xs", 256, 136),
-    29: ("iq1_m", 256, 56),
-    34: ("tq1_0", 256, 54),
-    35: ("tq2_0", 256, 66),
-    39: ("mxfp4", 32, 17),
-    40: ("nvfp4", 64, 36),
-    41: ("q1_0", 128, 18),
+_QUANTISED = {
+    2: "ggml_q4_0",
+    3: "ggml_q4_1",
+    6: "ggml_q5_0",
+    7: "ggml_q5_1",
+    8: "ggml_q8_0",
+    9: "ggml_q8_1",
+    10: "ggml_q2_k",
+    11: "ggml_q3_k",
+    12: "ggml_q4_k",
+    13: "ggml_q5_k",
+    14: "ggml_q6_k",
+    15: "ggml_q8_k",
+    16: "ggml_iq2_xxs",
+    17: "ggml_iq2_xs",
+    18: "ggml_iq3_xxs",
+    19: "ggml_iq1_s",
+    20: "ggml_iq4_nl",
+    21: "ggml_iq3_s",
+    22: "ggml_iq2_s",
+    23: "ggml_iq4_xs",
+    29: "ggml_iq1_m",
+    34: "ggml_tq1_0",
+    35: "ggml_tq2_0",
+    39: "ggml_mxfp4",
+    40: "ggml_nvfp4",
+    41: "ggml_q1_0",
 }
 
 _STRING, _ARRAY = 8, 9
@@ -243,9 +244,9 @@ def _length(info: _Info) -> int | None:
     count = math.prod(info.shape)
     if info.kind in _PLAIN_BYTES:
         return count * _PLAIN_BYTES[info.kind]
-    if info.kind not in _BLOCKS:
+    if info.kind not in _QUANTISED:
         return None
-    _, elements, size = _BLOCKS[info.kind]
+    elements, size = BLOCKS[_QUANTISED[info.kind]]
     row = info.shape[-1] if info.shape else 1
     if row % elements:
         raise FormatError(f"rows of tensor {info.name[:80]!r} are not whole blocks of {elements}")
@@ -253,9 +254,7 @@ def _length(info: _Info) -> int | None:
 
 
 def _label(kind: int) -> str:
-    if kind in _PLAIN:
-        return _PLAIN[kind]
-    return f"ggml_{_BLOCKS[kind][0]}" if kind in _BLOCKS else f"ggml_type_{kind}"
+    return _PLAIN.get(kind) or _QUANTISED.get(kind) or f"ggml_type_{kind}"
 
 
 def _place(infos: list[_Info], start: int, size: int, *, big_endian: bool) -> Located:

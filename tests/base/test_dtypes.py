@@ -46,3 +46,10 @@ def test_an_unknown_label_is_opaque_and_keeps_its_name() -> None:
     found = dtypes.dtype("ggml_q4_1", 1)
     assert (found.label, found.family, found.bits) == ("ggml_q4_1", "opaque", 0)
     assert dtypes.nbytes("ggml_q4_1", (32,)) is None
+
+
+def test_a_quantised_type_says_how_long_its_blocks_are() -> None:
+    assert dtypes.block_bytes("ggml_q4_0") == 18
+    assert dtypes.block_bytes("ggml_q6_k") == 210
+    assert dtypes.block_bytes("float32") == dtypes.block_bytes("ggml_type_99") == 0
+    assert all(label not in dtypes.KNOWN for label in dtypes.BLOCKS)
