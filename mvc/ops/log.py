@@ -35,7 +35,7 @@ class LogRequest:
 
 def log(repo: Repository, request: LogRequest) -> Iterator[Version]:
     """Yield the commits asked for, newest first. Lazy unless `topological`."""
-    starts, excluded = _bounds(repo, request)
+    starts, excluded = bounds(repo, request)
     order = history.topological if request.topological else history.walk
     found = (item for item in order(repo, starts, excluded) if _passes(repo, request, item))
     return islice(found, request.limit)
@@ -57,7 +57,8 @@ def decorations(repo: Repository) -> dict[ObjectId, tuple[str, ...]]:
     return {commit: tuple(names) for commit, names in found.items()}
 
 
-def _bounds(repo: Repository, request: LogRequest) -> tuple[list[ObjectId], list[ObjectId]]:
+def bounds(repo: Repository, request: LogRequest) -> tuple[list[ObjectId], list[ObjectId]]:
+    """Return the commits to start from, and those to leave out with all their ancestors."""
     starts: list[ObjectId] = []
     excluded: list[ObjectId] = []
     for spec in request.revisions:
