@@ -1,0 +1,194 @@
+"""Where the bytes of a store's packs go, from their directories alone: nothing is decoded.
+
+Every byte of a pack is one of four: a section of a chunk, a metadata block, the directory, or the
+frame around them (magic numbers and footers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mvc.base.dtypes import SEGMENTS
+from mvc.base.errors import IntegrityError, MissingObjectError
+from mvc.base.ids import ObjectId
+from mvc.storage import keys
+from mvc.store.directory import BlockEntry, ChunkEntry
+from mvc.store.object_store import ObjectStore
+from mvc.store.pack_reader import PackReader, open_pack, parse
+
+
+class ChunkUse(NamedTuple):
+    """What one chunk takes: its sections here, and its entry in the pack's directory.
+
+    `raw` is the bytes of its words; `kept` are those of sections that are no shorter than what they
+    hold, as noise is.
+    """
+
+    raw: int
+    sections: int
+    entry: int
+    kept: int
+    depth: int
+    base: ObjectId | None
+    factors: ObjectId | None
+
+
+class PackUse(NamedTuple):
+    """The bytes of a pack's two files, and what they are."""
+
+    name: str
+    head: int
+    tail: int
+    sections: int
+    blocks: int
+    directory: int
+
+    @property
+    def frame(self) -> int:
+        """Magic numbers and footers."""
+        return self.head + self.tail - self.sections - self.blocks - self.directory
+
+
+class _Block:
+    """A metadata block: shares of its cost are given out in proportion to content, to the byte."""
+
+    __slots__ = ("_cost", "_given", "_size", "_taken")
+
+    def __init__(self, cost: int, size: int) -> None:
+        self._cost = cost
+        self._size = size
+        self._taken = 0
+        self._given = 0
+
+    def share(self, size: int) -> int:
+        """Return the share of an object of `size` bytes; those of all objects add up to all."""
+        self._taken += size
+        due = self._cost * self._taken // self._size
+        share, self._given = due - self._given, due
+        return share
+
+
+class Ledger:
+    """What is in each pack of a store at one moment. Raises IntegrityError where a pack changed.
+
+    A pack that is damaged is not in it, as it is not in the store.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.packs: list[PackUse] = []
+        self.chunks: dict[ObjectId, ChunkUse] = {}
+        # Chunks that are in a second pack as well, which is the one that the store does not read.
+        self.copies: list[ChunkUse] = []
+        self._entries: dict[tuple[str, int], tuple[BlockEntry, int]] = {}
+        self._blocks: dict[tuple[str, int], _Block] = {}
+        self._readers: dict[str, PackReader] = {}
+        self._recovery: dict[ObjectId, int] = {}
+        store.refresh()
+        sizes = {item.key: item.size for item in store.storage.list(keys.PACKS)}
+        known = store.index.packs()
+        for key, size in sizes.items():
+            name = keys.pack_of(key)
+            if name in known:
+                self._enter(name, size, sizes.get(keys.pack_tail(name), 0))
+
+    def chunk(self, wanted: ObjectId) -> ChunkUse:
+        """Return what a chunk takes, or raise MissingObjectError."""
+        found = self.chunks.get(wanted)
+        if found is None:
+            raise MissingObjectError(
+                f"object {wanted.hex()[:12]} is missing",
+                hint="run `mvc fsck` to see which versions it affects",
+            )
+        return found
+
+    def charge(self, wanted: ObjectId, size: int) -> int:
+        """Return what a metadata object of `size` bytes takes; to be called once for each.
+
+        It is a share of its compressed block, and of that block's entry in the directory.
+        """
+        place = self._store.locate(wanted)
+        key = (place.pack, place.at)
+        block = self._blocks.get(key)
+        if block is None:
+            if key not in self._entries:
+                raise IntegrityError(
+                    f"pack {place.pack[:12]} came while the packs were counted",
+                    hint="run the command again",
+                )
+            entry, cost = self._entries[key]
+            items = self._readers[place.pack].items(entry)
+            block = self._blocks[key] = _Block(cost, sum(len(item.content) for item in items))
+        return block.share(size)
+
+    def recovery(self, wanted: ObjectId) -> int:
+        """Return the bytes of sections that decoding a chunk reads, along its bases and factors."""
+        chain: list[ObjectId] = []
+        following: ObjectId | None = wanted
+        while following is not None and following not in self._recovery:
+            use = self.chunk(following)
+            if use.base is not None and self.chunk(use.base).depth >= use.depth:
+                raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
+            chain.append(following)
+            following = use.base
+        for name in reversed(chain):
+            use = self.chunks[name]
+            cost = use.sections + (self._recovery[use.base] if use.base is not None else 0)
+            if use.factors is not None:
+                cost += self.chunk(use.factors).sections
+            self._recovery[name] = cost
+        return self._recovery[wanted]
+
+    def _enter(self, name: str, head: int, tail: int) -> None:
+        reader, directory = open_pack(self._store.storage, name, head)
+        sections = blocks = 0
+        for at, end, entry in _with_ends(directory):
+            if isinstance(entry, BlockEntry):
+                blocks += entry.length
+                self._entries[name, at] = (entry, entry.length + end - at)
+            else:
+                use = _chunk_use(entry, end - at, has_tail=tail > 0)
+                sections += use.sections
+                self._add(name, entry.id, use)
+        self._readers[name] = reader
+        self.packs.append(PackUse(name, head, tail, sections, blocks, len(directory)))
+
+    def _add(self, pack: str, name: ObjectId, use: ChunkUse) -> None:
+        other = self.chunks.get(name)
+        if other is not None and self._store.locate(name).pack != pack:
+            self.copies.append(use)
+            return
+        if other is not None:
+            self.copies.append(other)
+        self.chunks[name] = use
+
+
+def _with_ends(directory: bytes) -> Iterator[tuple[int, int, ChunkEntry | BlockEntry]]:
+    """Yield (start, end, entry) of a directory's entries."""
+    before: tuple[int, ChunkEntry | BlockEntry] | None = None
+    for at, entry in parse(directory, whole=True):
+        if before is not None:
+            yield before[0], at, before[1]
+        before = (at, entry)
+    if before is not None:
+        yield before[0], len(directory), before[1]
+
+
+def _chunk_use(entry: ChunkEntry, length: int, *, has_tail: bool) -> ChunkUse:
+    # Sections that were moved to another place take nothing here.
+    here = entry.sections if has_tail else entry.sections[:1]
+    widths = SEGMENTS[entry.word]
+    return ChunkUse(
+        entry.word * entry.words,
+        sum(part.length for part in here),
+        length,
+        sum(
+            part.length
+            for part, width in zip(here, widths, strict=False)
+            if part.length >= width * entry.words
+        ),
+        entry.depth,
+        entry.base,
+        entry.factors,
+    )
