@@ -358,9 +358,13 @@ def test_a_shared_lock_is_held_by_several_and_keeps_out_who_wants_it_alone(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "lock"
-    with fileio.locked(path, shared=True), fileio.locked(path, wait=False, shared=True):
-        with pytest.raises(NegativeAnswer), fileio.locked(path, wait=False):
-            pass
+    with (
+        fileio.locked(path, shared=True),
+        fileio.locked(path, wait=False, shared=True),
+        pytest.raises(NegativeAnswer),
+        fileio.locked(path, wait=False),
+    ):
+        pass
     with (
         fileio.locked(path),
         pytest.raises(NegativeAnswer),
