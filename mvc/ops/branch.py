@@ -11,6 +11,7 @@ from mvc.repo.history import is_ancestor
 from mvc.repo.names import check_branch
 from mvc.repo.refs import BRANCHES
 from mvc.repo.repository import Repository
+from mvc.store.locks import pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ def create(repo: Repository, name: str, start: str = "HEAD") -> ObjectId:
     """Make a branch at a revision and return its commit."""
     ref = BRANCHES + check_branch(name)
     _check_free(repo, name)
-    commit = revisions.resolve(repo, start)
-    repo.refs.update(ref, None, commit, repo.change(None, commit, f"branch: from {start}"))
+    # What no ref reached so far must not be collected before this one does.
+    with pinned(repo.scratch):
+        commit = revisions.resolve(repo, start)
+        repo.refs.update(ref, None, commit, repo.change(None, commit, f"branch: from {start}"))
     return commit
 
 

@@ -11,6 +11,7 @@ from mvc.ops.checkout import move
 from mvc.repo import revisions
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import locked_worktree
+from mvc.store.locks import pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,17 @@ def reset(
 
     Where the branch was stays in the reflog.
     """
-    target = revisions.resolve(repo, revision)
+    with pinned(repo.scratch):
+        target = revisions.resolve(repo, revision)
+        _reset(repo, target, f"reset: moving to {revision}", hard=hard, progress=progress)
+    return ResetResult(repo.refs.head().branch, target)
+
+
+def _reset(
+    repo: Repository, target: ObjectId, reason: str, *, hard: bool, progress: Progress
+) -> None:
     if repo.worktree is None:
-        before = _before(repo)
-        repo.advance(before, target, f"reset: moving to {revision}")
+        repo.advance(_before(repo), target, reason)
     else:
         with locked_worktree(repo) as tree:
             before = _before(repo)
@@ -42,8 +50,7 @@ def reset(
                 for path in tree.files_of(target):
                     tree.track(path)
                 tree.state.save()
-            repo.advance(before, target, f"reset: moving to {revision}")
-    return ResetResult(repo.refs.head().branch, target)
+            repo.advance(before, target, reason)
 
 
 def _before(repo: Repository) -> ObjectId | None:

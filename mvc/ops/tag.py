@@ -11,6 +11,7 @@ from mvc.repo import revisions
 from mvc.repo.names import check_branch
 from mvc.repo.refs import TAGS
 from mvc.repo.repository import Repository
+from mvc.store.locks import pinned
 from mvc.store.transaction import Transaction
 
 
@@ -42,14 +43,14 @@ def create(
         raise NegativeAnswer(
             f"there is a tag {name!r} already", hint=f"`mvc tag -d {name}` deletes it"
         )
-    commit = revisions.resolve(repo, revision)
-    target = commit
-    if message is not None:
-        tag = Tag(commit, name, repo.author(), repo.environment.clock(), message)
-        with Transaction(repo.store, repo.scratch) as tx:
-            target = tx.put(tag)
-            tx.commit()
-    repo.refs.update(ref, None, target, repo.change(None, target, f"tag: {revision}"))
+    with pinned(repo.scratch):
+        commit = target = revisions.resolve(repo, revision)
+        if message is not None:
+            tag = Tag(commit, name, repo.author(), repo.environment.clock(), message)
+            with Transaction(repo.store, repo.scratch) as tx:
+                target = tx.put(tag)
+                tx.commit()
+        repo.refs.update(ref, None, target, repo.change(None, target, f"tag: {revision}"))
     return commit
 
 

@@ -1,12 +1,14 @@
 """Writing: objects gather in a pack that appears whole or not at all.
 
 Nothing is visible before `commit` returns; a process that dies leaves a workspace that the next
-writer removes.
+writer removes. While a transaction is open, nothing that it found in the store goes away: it
+shares a lock that whoever deletes packs needs alone (docs/maintenance.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -15,6 +17,7 @@ from mvc.base.ids import ObjectId, object_id
 from mvc.base.parallel import ordered_map
 from mvc.store.block import Item
 from mvc.store.chunks import Prepared, Words, prepare
+from mvc.store.locks import pinned
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import PackWriter
 from mvc.store.staged import StagedReader
@@ -33,7 +36,10 @@ class Encodable(Protocol):
 
 
 class Transaction:
-    """Objects on their way into a store. Use as a context manager: leaving it undoes the rest."""
+    """Objects on their way into a store. Use as a context manager: leaving it undoes the rest.
+
+    Move the ref that is to reach the objects before leaving it: from then on they can be collected.
+    """
 
     def __init__(self, store: ObjectStore, scratch: Path) -> None:
         self._store = store
@@ -45,7 +51,13 @@ class Transaction:
         self._full: list[PackWriter] = []
         # What the published packs take, known after `commit`.
         self.stored_bytes = 0
-        store.refresh()
+        self._pin = ExitStack()
+        self._pin.enter_context(pinned(scratch))
+        try:
+            store.refresh()
+        except BaseException:
+            self._pin.close()
+            raise
 
     def put(self, item: Encodable) -> ObjectId:
         """Store a metadata object unless it is there, and return its id."""
@@ -73,10 +85,14 @@ class Transaction:
                 written = writer.publish(self._store.storage)
                 self._store.joined(written)
                 self.stored_bytes += written.head_bytes + writer.tail_bytes
-        self.close()
+        self._drop()
 
     def close(self) -> None:
         """Drop whatever was not committed."""
+        self._drop()
+        self._pin.close()
+
+    def _drop(self) -> None:
         for writer in [*self._full, *([self._writer] if self._writer else [])]:
             writer.discard()
         self._writer = None
