@@ -1,22 +1,41 @@
 """A chunk as sections: choose a transform, code each segment, decode (docs/format.md, "Records").
 
-This is the seam for better codecs: `encode` and `decode` take and give segments, and all that a
-record needs beside its sections is the transform's number.
+`encode` and `decode` take and give segments; beside its sections a record needs the number of its
+transform, its base and, for a low-rank delta, the factor that chunks of one matrix share.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+
+import numpy as np
 
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.base.errors import FormatError, IntegrityError
-from mvc.codec import delta, section
-from mvc.codec.segments import Segments
+from mvc.codec import delta, pco, plain, section, zstd
+from mvc.codec.gain import savings
+from mvc.codec.plain import Coding, Mode
+from mvc.codec.section import BaseBits, Columns, Context
+from mvc.codec.segments import Segment, Segments
 
 SAMPLE_UNITS = 1 << 14
 GAIN = 0.97
+"""A delta must be so much smaller than no delta: it costs whoever reads it another chunk."""
+GROUP_GAIN = 0.99
+CLEARLY_SPARSE = 0.01
+"""A sparse section that is so much smaller than its segment needs no comparison."""
+FLOOR = 12
+"""Logarithm of the words of the smallest group."""
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
+BITS: dict[tuple[Family, int], tuple[int, ...]] = {
+    ("float", 8): (12,),
+    ("float", 4): (9, 10, 11, 12),
+    ("float", 2): (6, 7, 8, 9, 10, 12),
+    ("float", 1): (4, 5, 6, 8),
+    ("int", 1): (4, 6, 8),
+}
+"""Leading bits of a base word that may form groups; which ones pay is seen from a sample."""
 
 
 class Transform(IntEnum):
@@ -34,6 +53,19 @@ class Transform(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """How much time coding may take: with `entropy`, groups and pcodec beside zstd."""
+
+    name: str
+    entropy: bool
+
+
+DEFAULT = Effort("default", entropy=True)
+FAST = Effort("fast", entropy=False)
+EFFORTS = {effort.name: effort for effort in (DEFAULT, FAST)}
+
+
+@dataclass(frozen=True, slots=True)
 class Coded:
     """The sections of one chunk, most significant first."""
 
@@ -41,16 +73,37 @@ class Coded:
     sections: tuple[bytes, ...]
 
 
-def encode(segments: Segments, family: Family, base: Segments | None) -> Coded:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the segments of a chunk would be coded, and the bytes that a sample takes so."""
+
+    transform: Transform
+    codings: tuple[Coding, ...]
+    cost: float
+    rule: BaseBits | Columns | None = None
+
+
+def encode(
+    segments: Segments,
+    family: Family,
+    base: Segments | None,
+    *,
+    effort: Effort = DEFAULT,
+    columns: Columns | None = None,
+) -> Coded:
     """Return the smallest coding a sample promises, decoded again and compared.
 
-    `base` holds the segments of a chunk with as many words of the same size. Raises
-    IntegrityError if what was encoded does not decode to the same bits.
+    `base` holds the segments of a chunk of words of the same size; `columns` says that the units
+    are records of so many bytes. Raises IntegrityError if what was encoded does not decode to
+    the same bits.
     """
-    transform = _choose(segments, family, base)
-    prepared = _apply(transform, segments, base)
-    coded = Coded(transform, tuple(section.encode(part, LEVELS[family]) for part in prepared))
-    _verify(coded, segments, base)
+    count = len(segments[0])
+    held = None if base is None else fit(base, count)
+    plan = _choose(segments, family, held, effort, columns)
+    prepared = _apply(plan.transform, segments, held)
+    context = _context(plan.transform, count, held)
+    coded = Coded(plan.transform, _sections(prepared, plan, segments, context))
+    _verify(coded, segments, held, context)
     return coded
 
 
@@ -60,7 +113,7 @@ def decode(
     """Return as many segments as there are sections, or raise FormatError.
 
     Fewer sections than the word has segments give the most significant ones: the chunk at
-    reduced precision.
+    reduced precision. A base of another length is cut or repeated from its start.
     """
     try:
         kind = Transform(transform)
@@ -69,30 +122,160 @@ def decode(
     widths = SEGMENTS[word]
     if not 1 <= len(sections) <= len(widths) or (kind.needs_base and base is None):
         raise FormatError("a record lacks sections or its base")
-    parts = tuple(
-        section.decode(data, words, width) for data, width in zip(sections, widths, strict=False)
-    )
-    if kind is Transform.ROTATED:
-        return (delta.unrotate(parts[0]), *parts[1:])
-    if kind.needs_base and base is not None:
-        if any(len(one) != words for one in base):
-            raise FormatError("a base has another number of words")
-        return delta.restore(parts, base, floats=kind is Transform.FLOAT_DELTA)
-    return parts
+    if base is not None and not all(len(part) for part in base):
+        raise FormatError("a base is empty")
+    held = fit(base, words) if base is not None and kind.needs_base else None
+    return _decode(kind, sections, widths, held, _context(kind, words, held))
 
 
-def _choose(segments: Segments, family: Family, base: Segments | None) -> Transform:
-    plain = Transform.ROTATED if family == "float" else Transform.PLAIN
-    if base is None:
-        return plain
+def fit(base: Segments, count: int) -> Segments:
+    """Return the segments of a base cut to `count` words, or repeated up to there."""
+    if len(base[0]) == count:
+        return base
+    return tuple(np.resize(part, count) for part in base)
+
+
+def resemblance(top: Segment, base_top: Segment, family: Family) -> float:
+    """Return the size of a delta relative to none, estimated from a sample of top segments."""
+    (near,) = fit((base_top,), len(top))
+    taken, other = (plain.sample(part, SAMPLE_UNITS) for part in (top, near))
     against = Transform.FLOAT_DELTA if family == "float" else Transform.INTEGER_DELTA
-    taken = tuple(section.sample(part, SAMPLE_UNITS) for part in segments)
-    base_taken = tuple(section.sample(part, SAMPLE_UNITS) for part in base)
-    cost = {
-        kind: sum(section.estimate(part) for part in _apply(kind, taken, base_taken))
-        for kind in (plain, against)
-    }
-    return against if cost[against] < GAIN * cost[plain] else plain
+    (delta_part,) = _apply(against, (taken,), (other,))
+    (alone,) = _apply(_plain(family), (taken,), None)
+    return len(pco.compress(delta_part)) / min(len(pco.compress(alone)), alone.nbytes)
+
+
+def _plain(family: Family) -> Transform:
+    return Transform.ROTATED if family == "float" else Transform.PLAIN
+
+
+def _context(kind: Transform, count: int, base: Segments | None) -> Context:
+    return Context(count, base[0] if kind.needs_base and base is not None else None)
+
+
+def _decode(
+    kind: Transform,
+    sections: tuple[bytes, ...],
+    widths: tuple[int, ...],
+    base: Segments | None,
+    context: Context,
+) -> Segments:
+    parts: list[Segment] = []
+    context.above = None
+    for data, width in zip(sections, widths, strict=False):
+        parts.append(section.decode(data, width, context))
+        if not kind.needs_base:
+            context.above = delta.unrotate(parts[0]) if kind is Transform.ROTATED else parts[0]
+    if kind is Transform.ROTATED and context.above is not None:
+        return (context.above, *parts[1:])
+    if base is not None:
+        return delta.restore(tuple(parts), base, floats=kind is Transform.FLOAT_DELTA)
+    return tuple(parts)
+
+
+def _choose(
+    segments: Segments,
+    family: Family,
+    base: Segments | None,
+    effort: Effort,
+    columns: Columns | None,
+) -> _Plan:
+    taken = tuple(plain.sample(part, SAMPLE_UNITS) for part in segments)
+    if base is None:
+        return _alone(taken, family, effort, columns)
+    other = tuple(plain.sample(part, SAMPLE_UNITS) for part in base)
+    kind = Transform.FLOAT_DELTA if family == "float" else Transform.INTEGER_DELTA
+    residual = _apply(kind, taken, other)
+    against = _Plan(kind, *_estimate(residual, family, effort))
+    if effort.entropy and len(segments[0]) >= 2 << FLOOR:
+        against = _grouped(against, residual, other[0], family, len(segments[0]))
+    if against.cost < GAIN * _quick(_apply(_plain(family), taken, None), effort):
+        return against
+    alone = _alone(taken, family, effort, columns)
+    return against if against.cost < GAIN * alone.cost else alone
+
+
+def _alone(taken: Segments, family: Family, effort: Effort, columns: Columns | None) -> _Plan:
+    kind = _plain(family)
+    plan = _Plan(kind, *_estimate(_apply(kind, taken, None), family, effort))
+    if columns is not None and effort.entropy:
+        return replace(plan, rule=columns, codings=(Coding(Mode.PCO),) * len(taken))
+    return plan
+
+
+def _quick(prepared: Segments, effort: Effort) -> float:
+    """Return about what a sample takes, from few of its words and one coder."""
+    total = 0.0
+    for part in prepared:
+        few = plain.sample(part, QUICK_UNITS)
+        size = len(pco.compress(few)) if effort.entropy else len(zstd.compress(few.data, 1))
+        total += min(size, few.nbytes) * len(part) / len(few)
+    return QUICK_MARGIN * total
+
+
+QUICK_UNITS = 1 << 13
+QUICK_MARGIN = 0.9
+
+
+def _grouped(
+    plan: _Plan, residual: Segments, base_top: Segment, family: Family, count: int
+) -> _Plan:
+    """Return the plan with groups if a sample says that they pay."""
+    bits = BITS.get((family, sum(part.itemsize for part in residual)))
+    if not bits:
+        return plan
+    least = max(16, (len(base_top) << FLOOR) // count)
+    saved = savings(base_top, residual, bits, least)
+    best = max(saved, key=lambda item: sum(saved[item]))
+    cost, codings = 0.0, []
+    for part, coding, gain in zip(residual, plan.codings, saved[best], strict=True):
+        if coding.mode is Mode.RAW and gain > (1 - GROUP_GAIN) * part.nbytes:
+            coding = Coding(Mode.PCO)
+        codings.append(coding)
+        cost += gain
+    if cost <= (1 - GROUP_GAIN) * plan.cost:
+        return plan
+    return replace(plan, rule=BaseBits(best, FLOOR), cost=plan.cost - cost, codings=tuple(codings))
+
+
+def _estimate(
+    prepared: Segments, family: Family, effort: Effort
+) -> tuple[tuple[Coding, ...], float]:
+    chosen = [plain.choose(part, LEVELS[family], entropy=effort.entropy) for part in prepared]
+    return tuple(coding for coding, _ in chosen), float(sum(cost for _, cost in chosen))
+
+
+def _sections(
+    prepared: Segments, plan: _Plan, segments: Segments, context: Context
+) -> tuple[bytes, ...]:
+    sections = []
+    for number, (part, coding) in enumerate(zip(prepared, plan.codings, strict=True)):
+        if number == 1 and not plan.transform.needs_base:
+            found = _looked_up(part, segments[0])
+            if found is not None:
+                sections.append(found)
+                continue
+        runs = plain.sparse(part, coding.level) if plan.transform.needs_base else None
+        if runs is not None and len(runs) < CLEARLY_SPARSE * part.nbytes:
+            sections.append(runs)
+            continue
+        coded = section.encode(part, coding, context, plan.rule)
+        sections.append(min(coded, runs or coded, key=len))
+    return tuple(sections)
+
+
+def _looked_up(low: Segment, top: Segment) -> bytes | None:
+    """Return the lower segment as a palette where the words take few values."""
+    probe = slice(0, min(len(low), PROBE))
+    if len(low) < PROBE or not low[probe].any():
+        return None
+    pairs = top[probe].astype(np.uint32) << np.uint32(16) | low[probe]
+    if len(np.unique(pairs)) > PROBE // 4:
+        return None
+    return section.lookup(low, top)
+
+
+PROBE = 1 << 12
 
 
 def _apply(transform: Transform, segments: Segments, base: Segments | None) -> Segments:
@@ -103,9 +286,10 @@ def _apply(transform: Transform, segments: Segments, base: Segments | None) -> S
     return segments
 
 
-def _verify(coded: Coded, segments: Segments, base: Segments | None) -> None:
-    word = sum(part.itemsize for part in segments)
-    again = decode(coded.transform, coded.sections, word, len(segments[0]), base)
+def _verify(coded: Coded, segments: Segments, base: Segments | None, context: Context) -> None:
+    widths = tuple(part.itemsize for part in segments)
+    held = base if coded.transform.needs_base else None
+    again = _decode(coded.transform, coded.sections, widths, held, context)
     for one, two in zip(again, segments, strict=True):
         if not bool((one == two).all()):
             raise IntegrityError(

@@ -1,137 +1,185 @@
-"""One segment of one chunk as bytes: constant, raw, or byte planes (docs/format.md, "Sections").
+"""One segment of one chunk as bytes, by itself or with what its decoder knows besides.
 
-A section is never more than a few bytes longer than the segment. A sample decides first whether
-anything can be gained, so noise costs next to no time.
+A plain section explains itself. Groups need the base, columns the place of the chunk in its
+tensor, and a lookup the segment above (docs/format.md, "Sections").
 """
 
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvc.base.errors import FormatError
-from mvc.codec import zstd
+from mvc.codec import plain
+from mvc.codec.grouping import MAX_GROUPS, ByBase, ByColumn, Grouping, boundaries
+from mvc.codec.plain import Coding, Mode
 from mvc.codec.segments import UNITS, Segment
 
-SAMPLE_BYTES = 1 << 16
-SAMPLE_SLICES = 16
-NOISE_RATIO = 0.975
-_PLANE = struct.Struct("<BI")
+MAX_BITS = 12
+MIN_FLOOR = 12
+MAX_STRIDE = MAX_GROUPS
+MAX_PAIRS = 1 << 16
+BY_BASE = 1
+BY_COLUMN = 2
+_HEAD = struct.Struct("<BBBB")
+_LENGTH = struct.Struct("<I")
 
 
-class Mode(IntEnum):
-    """How a whole section is coded."""
+@dataclass(frozen=True, slots=True)
+class BaseBits:
+    """Group by the first `bits` bits of the base; groups of at least 2^`floor` words."""
 
-    CONSTANT = 0
-    RAW = 1
-    PLANES = 2
-
-
-class Plane(IntEnum):
-    """How one byte plane is coded."""
-
-    CONSTANT = 0
-    RAW = 1
-    ZSTD = 2
+    bits: int
+    floor: int
 
 
-def encode(segment: Segment, level: int = 1) -> bytes:
-    """Return the section of a non-empty segment."""
-    if bool((segment[:1] == segment[-1:]).all()) and bool((segment == segment[0]).all()):
-        return bytes([Mode.CONSTANT]) + segment[:1].tobytes()
-    lanes = _lanes(segment)
-    worth = [_worth(lanes[:, lane], level) for lane in range(lanes.shape[1])]
-    if not any(worth):
-        return bytes([Mode.RAW]) + segment.tobytes()
-    parts = [bytes([Mode.PLANES])]
-    for lane in reversed(range(lanes.shape[1])):
-        code, payload = _encode_plane(
-            np.ascontiguousarray(lanes[:, lane]), level, worth=worth[lane]
-        )
-        parts += [_PLANE.pack(code, len(payload)), payload]
-    return b"".join(parts)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Group by the place in records of `stride` units, the first unit being at `phase`."""
+
+    stride: int
+    phase: int
 
 
-def decode(section: bytes | memoryview, count: int, width: int) -> Segment:
-    """Return the segment of `count` units of `width` bytes, or raise FormatError."""
+@dataclass(slots=True)
+class Context:
+    """What the decoder of a section knows beside its bytes.
+
+    `top` is the top segment of the base, or what was predicted of it; `above` the decoded top
+    segment of the same chunk.
+    """
+
+    count: int
+    top: Segment | None = None
+    above: Segment | None = None
+    _known: dict[BaseBits | Columns, Grouping] = field(default_factory=dict)
+
+    def grouping(self, rule: BaseBits | Columns) -> Grouping:
+        """Return the groups of a rule, made once; FormatError where there is no base."""
+        found = self._known.get(rule)
+        if found is None:
+            found = self._known[rule] = self._make(rule)
+        return found
+
+    def _make(self, rule: BaseBits | Columns) -> Grouping:
+        if isinstance(rule, Columns):
+            if not 0 <= rule.phase < rule.stride or not 2 <= rule.stride <= MAX_STRIDE:
+                raise FormatError("a section has impossible columns")
+            return ByColumn(self.count, rule.stride, rule.phase)
+        if self.top is None:
+            raise FormatError("a section has groups and no base")
+        width = self.top.itemsize * 8
+        if not 1 <= rule.bits <= min(MAX_BITS, width) or not MIN_FLOOR <= rule.floor <= 32:
+            raise FormatError("a section has impossible groups")
+        return ByBase(self.top, rule.bits, rule.floor)
+
+
+def encode(
+    segment: Segment,
+    coding: Coding,
+    context: Context,
+    rule: BaseBits | Columns | None = None,
+) -> bytes:
+    """Return the section of a non-empty segment, grouped by `rule` if there is one."""
+    if rule is None or coding.mode is Mode.RAW:
+        return plain.encode(segment, coding)
+    grouping = context.grouping(rule)
+    gathered = grouping.gather(segment)
+    if isinstance(rule, Columns):
+        parts = [_HEAD.pack(Mode.GROUPS, BY_COLUMN, rule.stride - 1, rule.phase)]
+    else:
+        parts = [_HEAD.pack(Mode.GROUPS, BY_BASE, rule.bits, rule.floor)]
+    for start, end in boundaries(grouping.sizes):
+        if start == end:
+            continue
+        part = plain.encode(gathered[start:end], coding)
+        parts += [_LENGTH.pack(len(part)), part]
+    whole = b"".join(parts)
+    return whole if len(whole) <= segment.nbytes else plain.encode(segment, plain.RAW)
+
+
+def decode(section: bytes | memoryview, width: int, context: Context) -> Segment:
+    """Return the segment of `width`-byte units, or raise FormatError."""
     data = memoryview(section)
-    if not data:
-        raise FormatError("a section is empty")
-    mode, body = data[0], data[1:]
-    if mode == Mode.CONSTANT and len(body) == width:
-        return np.full(count, np.frombuffer(body, UNITS[width])[0], UNITS[width])
-    if mode == Mode.RAW and len(body) == count * width:
-        return np.frombuffer(body, UNITS[width])
-    if mode == Mode.PLANES:
-        return _decode_planes(body, count, width)
-    raise FormatError("a section has an unknown mode or the wrong length")
+    if data and data[0] == Mode.GROUPS:
+        return _decode_groups(data, width, context)
+    if data and data[0] == Mode.LOOKUP:
+        return _decode_lookup(data[1:], width, context)
+    return plain.decode(data, context.count, width)
 
 
-def estimate(segment: Segment, level: int = 1) -> int:
-    """Return about how many bytes the section of a small sample segment takes."""
-    lanes = _lanes(segment)
-    return sum(
-        len(zstd.compress(np.ascontiguousarray(lanes[:, lane]).data, level))
-        for lane in range(lanes.shape[1])
+def lookup(segment: Segment, above: Segment) -> bytes | None:
+    """Return a section of a palette, None where it holds too many pairs.
+
+    Where a float holds an integer times a scale, the upper half of the word tells the lower half:
+    each pair that occurs is stored once, in order, and a word says which pair of those that share
+    its upper half it is.
+    """
+    pairs, place = np.unique(
+        above.astype(np.uint64) << np.uint64(32) | segment, return_inverse=True
     )
+    if len(pairs) > min(MAX_PAIRS, len(segment) // 16):
+        return None
+    uppers = (pairs >> np.uint64(32)).astype(above.dtype)
+    first = np.searchsorted(uppers, above)
+    choice = (place.reshape(-1) - first).astype(np.uint16)
+    table = _table(uppers, pairs.astype(segment.dtype))
+    coded = plain.encode(choice, plain.choose(plain.sample(choice, 1 << 14), 1, entropy=True)[0])
+    return bytes([Mode.LOOKUP]) + _LENGTH.pack(len(pairs)) + table + coded
 
 
-def sample(segment: Segment, units: int) -> Segment:
-    """Return `units` units taken in slices all over a segment; the whole if it is that short."""
-    if len(segment) <= units:
-        return segment
-    width = units // SAMPLE_SLICES
-    starts = np.linspace(0, len(segment) - width, SAMPLE_SLICES).astype(np.int64)
-    return np.concatenate([segment[start : start + width] for start in starts])
+def _table(uppers: Segment, lowers: Segment) -> bytes:
+    return uppers.tobytes() + lowers.tobytes()
 
 
-def _lanes(segment: Segment) -> NDArray[np.uint8]:
-    return segment.view(np.uint8).reshape(len(segment), segment.itemsize)
+def _decode_lookup(body: memoryview, width: int, context: Context) -> Segment:
+    above = context.above
+    if above is None or len(body) < _LENGTH.size:
+        raise FormatError("a section looks up what is not there")
+    (count,) = _LENGTH.unpack_from(body)
+    high = count * above.itemsize
+    low = high + count * width
+    held = body[_LENGTH.size :]
+    if not 0 < count <= MAX_PAIRS or len(held) < low:
+        raise FormatError("a section has an impossible palette")
+    uppers = np.frombuffer(held[:high], above.dtype)
+    lowers = np.frombuffer(held[high:low], UNITS[width])
+    choice = plain.decode(held[low:], context.count, 2)
+    first = np.searchsorted(uppers, above)
+    place = first + choice
+    if int(place.max()) >= count or not bool((uppers[place] == above).all()):
+        raise FormatError("a section names a pair that its palette lacks")
+    found: Segment = lowers[place]
+    return found
 
 
-def _worth(plane: NDArray[np.uint8], level: int) -> bool:
-    """Tell from a sample whether zstd gains anything on this plane."""
-    taken = sample(plane, SAMPLE_BYTES)
-    packed = zstd.compress(np.ascontiguousarray(taken).data, level)
-    return len(packed) < NOISE_RATIO * len(taken)
+def _decode_groups(data: memoryview, width: int, context: Context) -> Segment:
+    grouping, body = _rule(data, context)
+    out = np.empty(context.count, UNITS[width])
+    for start, end in boundaries(grouping.sizes):
+        if start == end:
+            continue
+        if len(body) < _LENGTH.size:
+            raise FormatError("a section ends inside its groups")
+        (length,) = _LENGTH.unpack_from(body)
+        part = body[_LENGTH.size :][:length]
+        if len(part) != length:
+            raise FormatError("a section ends inside its groups")
+        out[start:end] = plain.decode(part, end - start, width)
+        body = body[_LENGTH.size + length :]
+    if len(body):
+        raise FormatError("a section has bytes behind its last group")
+    return grouping.scatter(out)
 
 
-def _encode_plane(plane: NDArray[np.uint8], level: int, *, worth: bool) -> tuple[Plane, bytes]:
-    if worth:
-        if not plane.any() or bool((plane == plane[0]).all()):
-            return Plane.CONSTANT, plane[:1].tobytes()
-        packed = zstd.compress(plane.data, level)
-        if len(packed) < len(plane):
-            return Plane.ZSTD, packed
-    return Plane.RAW, plane.tobytes()
-
-
-def _decode_planes(body: memoryview, count: int, width: int) -> Segment:
-    out = np.empty((count, width), np.uint8)
-    at = 0
-    for lane in reversed(range(width)):
-        if at + _PLANE.size > len(body):
-            raise FormatError("a section ends inside a plane")
-        code, length = _PLANE.unpack_from(body, at)
-        at += _PLANE.size
-        payload = body[at : at + length]
-        if len(payload) != length:
-            raise FormatError("a section ends inside a plane")
-        at += length
-        out[:, lane] = _decode_plane(code, payload, count)
-    if at != len(body):
-        raise FormatError("a section has bytes behind its last plane")
-    return out.view(UNITS[width]).reshape(count)
-
-
-def _decode_plane(code: int, payload: memoryview, count: int) -> NDArray[np.uint8]:
-    if code == Plane.CONSTANT and len(payload) == 1:
-        return np.full(1, payload[0], np.uint8)
-    if code == Plane.RAW and len(payload) == count:
-        return np.frombuffer(payload, np.uint8)
-    if code == Plane.ZSTD:
-        return np.frombuffer(zstd.decompress(payload, count), np.uint8)
-    raise FormatError("a plane has an unknown code or the wrong length")
+def _rule(data: memoryview, context: Context) -> tuple[Grouping, memoryview]:
+    kind = data[1] if len(data) >= _HEAD.size else 0
+    if kind == BY_BASE:
+        _, _, bits, floor = _HEAD.unpack_from(data)
+        return context.grouping(BaseBits(bits, floor)), data[_HEAD.size :]
+    if kind == BY_COLUMN:
+        _, _, stride, phase = _HEAD.unpack_from(data)
+        return context.grouping(Columns(stride + 1, phase)), data[_HEAD.size :]
+    raise FormatError("a section has an unknown kind of groups")

@@ -1,0 +1,249 @@
+"""Sections that need nothing but their own bytes (docs/format.md, "Sections").
+
+A sample decides how a segment is coded, so noise costs next to no time. A section is never more
+than a few bytes longer than its segment.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvc.base.errors import FormatError
+from mvc.codec import packed, pco, zstd
+from mvc.codec.segments import UNITS, Segment
+
+SAMPLE_SLICES = 16
+NOISE_RATIO = 0.985
+_PLANE = struct.Struct("<BI")
+
+
+class Mode(IntEnum):
+    """How a whole section is coded; `GROUPS` and `LOOKUP` are those of `mvc.codec.section`."""
+
+    CONSTANT = 0
+    RAW = 1
+    PLANES = 2
+    PCO = 3
+    PACKED = 4
+    GROUPS = 5
+    LOOKUP = 6
+    SPARSE = 7
+
+
+class Plane(IntEnum):
+    """How one byte plane is coded."""
+
+    CONSTANT = 0
+    RAW = 1
+    ZSTD = 2
+    PCO = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A way to code a segment: a mode and, for planes, the coder of each plane, highest first."""
+
+    mode: Mode
+    planes: tuple[Plane, ...] = ()
+    level: int = 1
+
+
+RAW = Coding(Mode.RAW)
+
+
+def encode(segment: Segment, coding: Coding) -> bytes:
+    """Return the section of a non-empty segment, coded as told unless that would be longer."""
+    if bool((segment[:1] == segment[-1:]).all()) and bool((segment == segment[0]).all()):
+        return bytes([Mode.CONSTANT]) + segment[:1].tobytes()
+    if coding.mode is Mode.PCO:
+        body = pco.compress(segment)
+    elif coding.mode is Mode.PACKED:
+        body = packed.encode(segment)
+    elif coding.mode is Mode.PLANES:
+        body = _encode_planes(segment, coding)
+    else:
+        return bytes([Mode.RAW]) + segment.tobytes()
+    if len(body) > segment.nbytes:
+        return bytes([Mode.RAW]) + segment.tobytes()
+    return bytes([coding.mode]) + body
+
+
+def decode(section: bytes | memoryview, count: int, width: int) -> Segment:
+    """Return the segment of `count` units of `width` bytes, or raise FormatError."""
+    data = memoryview(section)
+    if not data:
+        raise FormatError("a section is empty")
+    mode, body = data[0], data[1:]
+    if mode == Mode.CONSTANT and len(body) == width:
+        return np.full(count, np.frombuffer(body, UNITS[width])[0], UNITS[width])
+    if mode == Mode.RAW and len(body) == count * width:
+        return np.frombuffer(body, UNITS[width])
+    if mode == Mode.PLANES:
+        return _decode_planes(body, count, width)
+    if mode == Mode.PCO:
+        return pco.decompress(body, count, width)
+    if mode == Mode.PACKED:
+        return packed.decode(body, count, width)
+    if mode == Mode.SPARSE:
+        return _decode_sparse(body, count, width)
+    raise FormatError("a section has an unknown mode or the wrong length")
+
+
+def choose(taken: Segment, level: int, *, entropy: bool) -> tuple[Coding, int]:
+    """Return the coding that suits a sample, and how many bytes the sample takes with it.
+
+    Without `entropy` only zstd and raw planes are considered, which are the fastest.
+    """
+    best, cost = _choose_planes(taken, level, entropy=entropy)
+    if entropy:
+        coded = len(pco.compress(taken))
+        mode = _numbers(taken)
+        limit = cost if mode is Mode.PACKED else FASTER * cost
+        if coded < min(limit, NOISE_RATIO * taken.nbytes):
+            best, cost = Coding(mode), coded
+    return best, cost
+
+
+def _choose_planes(taken: Segment, level: int, *, entropy: bool) -> tuple[Coding, int]:
+    lanes = _lanes(taken)
+    limit = NOISE_RATIO * len(taken)
+    planes, total = [], 0
+    for lane in reversed(range(taken.itemsize)):
+        column = np.ascontiguousarray(lanes[:, lane])
+        plane, cost = Plane.ZSTD, len(zstd.compress(column.data, level))
+        if entropy and taken.itemsize > 1:
+            coded = len(pco.compress(column))
+            if coded < FASTER * cost:
+                plane, cost = Plane.PCO, coded
+        if cost >= limit:
+            plane, cost = Plane.RAW, len(taken)
+        planes.append(plane)
+        total += cost
+    if all(plane is Plane.RAW for plane in planes):
+        return RAW, taken.nbytes
+    return Coding(Mode.PLANES, tuple(planes), level), total
+
+
+FASTER = 0.995
+"""A slower coder must win by this much."""
+
+
+def sample(segment: Segment, units: int) -> Segment:
+    """Return `units` units taken in slices all over a segment; the whole if it is that short."""
+    if len(segment) <= units:
+        return segment
+    width = units // SAMPLE_SLICES
+    starts = np.linspace(0, len(segment) - width, SAMPLE_SLICES).astype(np.int64)
+    return np.concatenate([segment[start : start + width] for start in starts])
+
+
+def _numbers(taken: Segment) -> Mode:
+    """Tell whether numbers are small enough to be packed."""
+    large = int(np.count_nonzero(taken >= taken.dtype.type(packed.ESCAPE)))
+    return Mode.PACKED if large <= MAX_ESCAPES * len(taken) else Mode.PCO
+
+
+MAX_ESCAPES = 0.02
+
+
+def sparse(segment: Segment, level: int) -> bytes | None:
+    """Return the section of a segment with runs of zeros, None where there are too few.
+
+    A map tells which runs of `RUN` units hold anything; only those are coded.
+    """
+    runs = segment[: len(segment) // RUN * RUN].reshape(-1, RUN)
+    used: NDArray[np.bool_] = np.any(runs, axis=1)
+    if np.count_nonzero(used) > MAX_USED * len(used) or not len(used):
+        return None
+    mask = np.ones(len(segment), np.bool_)
+    mask[: len(used) * RUN] = np.repeat(used, RUN)
+    held = segment[mask]
+    if not len(held):
+        return None
+    coding, _ = choose(sample(held, SAMPLE_HELD), level, entropy=True)
+    bits = zstd.compress(np.packbits(used).tobytes(), level)
+    return bytes([Mode.SPARSE]) + _LENGTH.pack(len(bits)) + bits + encode(held, coding)
+
+
+def _decode_sparse(body: memoryview, count: int, width: int) -> Segment:
+    if len(body) < _LENGTH.size:
+        raise FormatError("a sparse section is too short")
+    (length,) = _LENGTH.unpack_from(body)
+    bits, rest = body[_LENGTH.size :][:length], body[_LENGTH.size :][length:]
+    runs = count // RUN
+    packed_bits = np.frombuffer(zstd.decompress(bits, -(-runs // 8)), np.uint8)
+    mask = np.ones(count, np.bool_)
+    mask[: runs * RUN] = np.repeat(np.unpackbits(packed_bits, count=runs).astype(np.bool_), RUN)
+    held = int(np.count_nonzero(mask))
+    if not held or (len(rest) and rest[0] == Mode.SPARSE):
+        raise FormatError("a sparse section holds nothing, or another one")
+    out = np.zeros(count, UNITS[width])
+    out[mask] = decode(rest, held, width)
+    return out
+
+
+RUN = 64
+MAX_USED = 0.7
+SAMPLE_HELD = 1 << 15
+_LENGTH = struct.Struct("<I")
+
+
+def _lanes(segment: Segment) -> NDArray[np.uint8]:
+    return segment.view(np.uint8).reshape(len(segment), segment.itemsize)
+
+
+def _encode_planes(segment: Segment, coding: Coding) -> bytes:
+    lanes = _lanes(segment)
+    parts = []
+    for lane, plane in zip(reversed(range(lanes.shape[1])), coding.planes, strict=True):
+        code, payload = _encode_plane(np.ascontiguousarray(lanes[:, lane]), plane, coding.level)
+        parts += [_PLANE.pack(code, len(payload)), payload]
+    return b"".join(parts)
+
+
+def _encode_plane(column: NDArray[np.uint8], plane: Plane, level: int) -> tuple[Plane, bytes]:
+    if plane is not Plane.RAW:
+        if bool((column == column[0]).all()):
+            return Plane.CONSTANT, column[:1].tobytes()
+        if plane is Plane.PCO:
+            payload = pco.compress(column)
+        else:
+            payload = zstd.compress(column.data, level)
+        if len(payload) < len(column):
+            return plane, payload
+    return Plane.RAW, column.tobytes()
+
+
+def _decode_planes(body: memoryview, count: int, width: int) -> Segment:
+    out = np.empty((count, width), np.uint8)
+    at = 0
+    for lane in reversed(range(width)):
+        if at + _PLANE.size > len(body):
+            raise FormatError("a section ends inside a plane")
+        code, length = _PLANE.unpack_from(body, at)
+        at += _PLANE.size
+        payload = body[at : at + length]
+        if len(payload) != length:
+            raise FormatError("a section ends inside a plane")
+        at += length
+        out[:, lane] = _decode_plane(code, payload, count)
+    if at != len(body):
+        raise FormatError("a section has bytes behind its last plane")
+    return out.view(UNITS[width]).reshape(count)
+
+
+def _decode_plane(code: int, payload: memoryview, count: int) -> Segment:
+    if code == Plane.CONSTANT and len(payload) == 1:
+        return np.full(1, payload[0], np.uint8)
+    if code == Plane.RAW and len(payload) == count:
+        return np.frombuffer(payload, np.uint8)
+    if code == Plane.ZSTD:
+        return np.frombuffer(zstd.decompress(payload, count), np.uint8)
+    if code == Plane.PCO:
+        return pco.decompress(payload, count, 1)
+    raise FormatError("a plane has an unknown code or the wrong length")

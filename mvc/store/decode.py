@@ -1,0 +1,85 @@
+"""Reading chunks: records decoded along their chain of bases, verified against the Merkle tree."""
+
+from __future__ import annotations
+
+from mvc.base.dtypes import SEGMENTS
+from mvc.base.errors import FormatError, IntegrityError
+from mvc.base.ids import ObjectId, digest
+from mvc.codec import chunk as codec
+from mvc.codec.segments import Segments, join
+from mvc.objects.model import chunk_id
+from mvc.store.directory import ChunkEntry
+from mvc.store.object_store import ObjectStore
+from mvc.store.pack_reader import PackReader
+
+
+def load(store: ObjectStore, wanted: ObjectId) -> Segments:
+    """Return the segments of a chunk, or raise IntegrityError."""
+    entry, segments = _decode(store, wanted, None)
+    digests = tuple(digest(part.data) for part in segments)
+    if chunk_id(entry.word, entry.words, digests) != wanted:
+        raise _damaged(wanted)
+    return segments
+
+
+def load_top(store: ObjectStore, wanted: ObjectId) -> Segments:
+    """Return the top segment of a chunk, reading pack heads alone, or raise IntegrityError."""
+    entry, segments = _decode(store, wanted, 1)
+    digests = (digest(segments[0].data), *(part.digest for part in entry.sections[1:]))
+    if chunk_id(entry.word, entry.words, digests) != wanted:
+        raise _damaged(wanted)
+    return segments[:1]
+
+
+def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> memoryview:
+    """Return the words of a chunk that must have `size` bytes in words of `word` bytes."""
+    segments = load(store, wanted)
+    if sum(part.nbytes for part in segments) != size or len(segments) != len(SEGMENTS[word]):
+        raise IntegrityError(f"chunk {wanted.hex()[:12]} has another size than its tensor")
+    return join(segments, word)
+
+
+def _decode(store: ObjectStore, wanted: ObjectId, count: int | None) -> tuple[ChunkEntry, Segments]:
+    """Decode a chunk; once more if its packs were replaced meanwhile."""
+    try:
+        return _decode_chain(store, wanted, count)
+    except IntegrityError:
+        if not store.refresh():
+            raise
+    return _decode_chain(store, wanted, count)
+
+
+def _decode_chain(
+    store: ObjectStore, wanted: ObjectId, count: int | None
+) -> tuple[ChunkEntry, Segments]:
+    """Decode a chunk along its chain of bases, from the start of the chain upwards."""
+    chain: list[tuple[PackReader, ChunkEntry]] = []
+    following: ObjectId | None = wanted
+    while following is not None:
+        reader, entry = store.chunk_entry(following)
+        if chain and not _follows(entry, chain[-1][1]):
+            raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
+        chain.append((reader, entry))
+        following = entry.base
+    segments: Segments | None = None
+    try:
+        for reader, entry in reversed(chain):
+            sections = reader.sections(entry, count or len(entry.sections))
+            segments = codec.decode(entry.transform, sections, entry.word, entry.words, segments)
+    except FormatError as error:
+        raise IntegrityError(f"chunk {wanted.hex()[:12]} is damaged: {error.message}") from error
+    if segments is None:
+        raise _damaged(wanted)
+    return chain[0][1], segments
+
+
+def _follows(base: ChunkEntry, entry: ChunkEntry) -> bool:
+    """Tell whether `base` can be what `entry` is coded against; depths fall, so chains end."""
+    return base.word == entry.word and base.depth < entry.depth
+
+
+def _damaged(wanted: ObjectId) -> IntegrityError:
+    return IntegrityError(
+        f"chunk {wanted.hex()[:12]} is damaged: its bytes do not have its id",
+        hint="run `mvc fsck` to see which versions it affects",
+    )
