@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("config", "Read and write settings."),
         "export": ("export", "Write the files of a version into a new folder."),
         "fsck": ("fsck", "Verify everything that is stored."),
+        "stats": ("stats", "Show what the repository takes, and why."),
         "completion": ("completion", "Print the completion script of a shell."),
     },
     "Plumbing": {

@@ -148,7 +148,7 @@ class Ledger:
                 blocks += entry.length
                 self._entries[name, at] = (entry, entry.length + end - at)
             else:
-                use = _chunk_use(entry, end - at, has_tail=tail > 0)
+                use = chunk_use(entry, end - at, has_tail=tail > 0)
                 sections += use.sections
                 self._add(name, entry.id, use)
         self._readers[name] = reader
@@ -175,8 +175,11 @@ def _with_ends(directory: bytes) -> Iterator[tuple[int, int, ChunkEntry | BlockE
         yield before[0], len(directory), before[1]
 
 
-def _chunk_use(entry: ChunkEntry, length: int, *, has_tail: bool) -> ChunkUse:
-    # Sections that were moved to another place take nothing here.
+def chunk_use(entry: ChunkEntry, length: int = 0, *, has_tail: bool = True) -> ChunkUse:
+    """Return what a record takes whose entry has `length` bytes.
+
+    Sections of a tail that was moved to another place take nothing here.
+    """
     here = entry.sections if has_tail else entry.sections[:1]
     widths = SEGMENTS[entry.word]
     return ChunkUse(
