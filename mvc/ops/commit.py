@@ -35,13 +35,17 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """What a commit says beside its files. Times and authors come from the repository."""
+    """What a commit says beside its files. Times and authors come from the repository.
+
+    `codec` is how much time coding may take: `default`, `fast`, or what is configured.
+    """
 
     message: str
     params: dict[str, Scalar] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     allow_empty: bool = False
+    codec: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
         parent = repo.head_commit()
         head = tree.files_of(parent)
         changes = tree.candidates(head)
-        with Transaction(repo.store, repo.scratch) as tx:
+        with Transaction(repo.store, repo.scratch, repo.codec(request.codec)) as tx:
             read = _store_files(tree, tx, head, changes, progress)
             stored = {
                 path: item

@@ -20,6 +20,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", re.ASCII)
 MAX_CONFIG = 1 << 20
 
 DEFAULTS: dict[str, Value] = {
+    "core.codec": "default",
     "core.sync_worktree": True,
 }
 KNOWN = ("user.name", "user.email", *DEFAULTS)

@@ -124,6 +124,10 @@ class Repository:
             return check_line(self.environment.fallback_author, "author")
         raise UsageError("nobody is named as author", hint="`mvc config user.name NAME` sets it")
 
+    def codec(self, wanted: str | None = None) -> str:
+        """Return how much time coding may take: as wanted, else as configured."""
+        return wanted or self.config.text("core.codec") or "default"
+
     def commit(self, wanted: ObjectId) -> Commit:
         """Return a commit, or raise IntegrityError."""
         try:

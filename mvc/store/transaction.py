@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
 from mvc.base import fileio
+from mvc.base.errors import UsageError
 from mvc.base.ids import ObjectId, object_id
 from mvc.base.parallel import ordered_map
+from mvc.codec.chunk import EFFORTS
 from mvc.store.block import Item
 from mvc.store.chunks import Prepared, Words, prepare
 from mvc.store.locks import pinned
@@ -41,7 +43,12 @@ class Transaction:
     Move the ref that is to reach the objects before leaving it: from then on they can be collected.
     """
 
-    def __init__(self, store: ObjectStore, scratch: Path) -> None:
+    def __init__(self, store: ObjectStore, scratch: Path, codec: str = "default") -> None:
+        if codec not in EFFORTS:
+            raise UsageError(
+                f"unknown codec: {codec[:80]!r}", hint=f"there are {' and '.join(EFFORTS)}"
+            )
+        self._effort = EFFORTS[codec]
         self._store = store
         self._scratch = scratch
         self._workspace: fileio.Workspace | None = None
@@ -73,7 +80,9 @@ class Transaction:
 
         `chunks` is drawn in the calling thread a few items ahead, so memory stays bounded.
         """
-        for prepared in ordered_map(lambda words: prepare(self._store, words), chunks):
+        for prepared in ordered_map(
+            lambda words: prepare(self._store, words, self._effort), chunks
+        ):
             self._add(prepared)
             yield prepared.id
 
