@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mvc.base import fileio
 from mvc.base.dtypes import SEGMENTS
 from mvc.base.ids import ObjectId, digest, object_id
 from mvc.codec import chunk as codec
-from mvc.codec import section
+from mvc.codec import grouping, plain, section
 from mvc.codec.segments import UNITS, join, split
 from mvc.objects import canonical, history, model, tree
 from mvc.objects.history import Commit, Metric, Tag
@@ -46,6 +48,8 @@ MODULES = {
     "history": history,
     "directory": directory,
     "pack": pack,
+    "section": section,
+    "grouping": grouping,
     "storage": storage,
     "names": names,
     "trees": trees,
@@ -140,8 +144,8 @@ OBJECTS = {
 
 def test_every_fenced_vector_is_read() -> None:
     assert len(VECTORS) == TEXT.count("```vector") > 50
-    kinds = {"id", "canonical", "chunk", "transform", "section", "entry", "block", "pack", "name"}
-    assert {vector.kind for vector in VECTORS} == kinds | OBJECTS.keys()
+    kinds = {"id", "canonical", "chunk", "transform", "section", "groups", "entry", "block"}
+    assert {vector.kind for vector in VECTORS} == kinds | {"pack", "name"} | OBJECTS.keys()
     assert len({(vector.kind, vector.name) for vector in VECTORS}) == len(VECTORS)
 
 
@@ -200,13 +204,33 @@ def test_transforms_are_as_written(vector: Vector) -> None:
 def test_sections_are_as_written(vector: Vector) -> None:
     value = vector["value"]
     units = words(value["units"])
-    again = section.decode(vector["bytes"], len(value["units"]), value["width"])
+    above = np.frombuffer(words(value["above"]), "<u2") if "above" in value else None
+    context = section.Context(len(value["units"]), above=above)
+    again = section.decode(vector["bytes"], value["width"], context)
     assert again.tobytes() == units
     if vector["direction"] == "both":
-        assert (
-            section.encode(split(units, value["width"])[0] if value["width"] < 4 else again)
-            == (vector["bytes"])
-        )
+        coding, _ = plain.choose(again, 1, entropy=True)
+        assert section.encode(again, coding, context) == vector["bytes"]
+
+
+@of("groups")
+def test_groups_are_as_written(vector: Vector) -> None:
+    value = vector["value"]
+    count, bits = value["count"], value["bits"]
+    top = [number * value["multiply"] % 65536 for number in range(count)]
+    ranges = [range(low, high + 1) for low, high in value["groups"]]
+    group = [next(n for n, held in enumerate(ranges) if one >> 16 - bits in held) for one in top]
+    context = section.Context(count, np.array(top, "<u2"))
+    units = words(value["units"])
+    again = section.decode(vector["bytes"], value["width"], context)
+    assert again.tolist() == [units[one] for one in group]
+    # Inside a group units keep their order.
+    parts = [bytes(n & 255 for n in range(count) if group[n] == one) for one in range(len(ranges))]
+    data = vector["bytes"][:4]
+    for part in parts:
+        data += struct.pack("<IB", len(part) + 1, 1) + part
+    again = section.decode(data, 1, context)
+    assert again.tolist() == [number & 255 for number in range(count)]
 
 
 @of("name")
@@ -283,7 +307,7 @@ def test_the_table_of_limits_is_that_of_the_code() -> None:
     for module, name, value in rows:
         assert getattr(MODULES[module], name) == int(value), (module, name)
     told = {(module, name) for module, name, _ in rows}
-    for module in ("canonical", "model", "tree", "history", "directory", "pack", "names", "trees"):
+    for module in MODULES:
         for name, value in vars(MODULES[module]).items():
             if re.fullmatch(r"MAX_[A-Z_]+", name) and isinstance(value, int):
                 known = {(other, name) for other in MODULES}

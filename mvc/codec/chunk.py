@@ -13,7 +13,7 @@ import numpy as np
 
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.base.errors import FormatError, IntegrityError
-from mvc.codec import delta, pco, plain, section, zstd
+from mvc.codec import delta, pco, plain, section, sparse, zstd
 from mvc.codec.gain import savings
 from mvc.codec.plain import Coding, Mode
 from mvc.codec.section import BaseBits, Columns, Context
@@ -80,6 +80,7 @@ class _Plan:
     transform: Transform
     codings: tuple[Coding, ...]
     cost: float
+    entropy: bool
     rule: BaseBits | Columns | None = None
 
 
@@ -186,7 +187,7 @@ def _choose(
     other = tuple(plain.sample(part, SAMPLE_UNITS) for part in base)
     kind = Transform.FLOAT_DELTA if family == "float" else Transform.INTEGER_DELTA
     residual = _apply(kind, taken, other)
-    against = _Plan(kind, *_estimate(residual, family, effort))
+    against = _Plan(kind, *_estimate(residual, family, effort), effort.entropy)
     if effort.entropy and len(segments[0]) >= 2 << FLOOR:
         against = _grouped(against, residual, other[0], family, len(segments[0]))
     if against.cost < GAIN * _quick(_apply(_plain(family), taken, None), effort):
@@ -197,7 +198,7 @@ def _choose(
 
 def _alone(taken: Segments, family: Family, effort: Effort, columns: Columns | None) -> _Plan:
     kind = _plain(family)
-    plan = _Plan(kind, *_estimate(_apply(kind, taken, None), family, effort))
+    plan = _Plan(kind, *_estimate(_apply(kind, taken, None), family, effort), effort.entropy)
     if columns is not None and effort.entropy:
         return replace(plan, rule=columns, codings=(Coding(Mode.PCO),) * len(taken))
     return plan
@@ -255,7 +256,11 @@ def _sections(
             if found is not None:
                 sections.append(found)
                 continue
-        runs = plain.sparse(part, coding.level) if plan.transform.needs_base else None
+        runs = (
+            sparse.encode(part, coding.level, entropy=plan.entropy)
+            if plan.transform.needs_base
+            else None
+        )
         if runs is not None and len(runs) < CLEARLY_SPARSE * part.nbytes:
             sections.append(runs)
             continue

@@ -23,10 +23,11 @@ _config: ChunkConfig | None = None
 
 
 def compress(segment: Segment) -> bytes:
-    """Return the stream of a contiguous segment of 1, 2, 4 or 8 byte units."""
+    """Return the stream of a segment of 1, 2, 4 or 8 byte units."""
     from pcodec import standalone
 
-    return bytes(standalone.simple_compress(segment, _settings()))
+    aligned = np.require(segment, requirements=["C", "A"])
+    return bytes(standalone.simple_compress(aligned, _settings()))
 
 
 def decompress(stream: bytes | memoryview, count: int, width: int) -> Segment:

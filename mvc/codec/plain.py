@@ -19,11 +19,16 @@ from mvc.codec.segments import UNITS, Segment
 
 SAMPLE_SLICES = 16
 NOISE_RATIO = 0.985
+"""A coding that leaves more than this is not worth its time."""
+FASTER = 0.995
+"""A slower coder must win by this much."""
+MAX_ESCAPES = 0.02
+"""Share of large numbers up to which small ones are packed."""
 _PLANE = struct.Struct("<BI")
 
 
 class Mode(IntEnum):
-    """How a whole section is coded; `GROUPS` and `LOOKUP` are those of `mvc.codec.section`."""
+    """How a whole section is coded; the last three are those of `mvc.codec.section`."""
 
     CONSTANT = 0
     RAW = 1
@@ -89,8 +94,6 @@ def decode(section: bytes | memoryview, count: int, width: int) -> Segment:
         return pco.decompress(body, count, width)
     if mode == Mode.PACKED:
         return packed.decode(body, count, width)
-    if mode == Mode.SPARSE:
-        return _decode_sparse(body, count, width)
     raise FormatError("a section has an unknown mode or the wrong length")
 
 
@@ -129,10 +132,6 @@ def _choose_planes(taken: Segment, level: int, *, entropy: bool) -> tuple[Coding
     return Coding(Mode.PLANES, tuple(planes), level), total
 
 
-FASTER = 0.995
-"""A slower coder must win by this much."""
-
-
 def sample(segment: Segment, units: int) -> Segment:
     """Return `units` units taken in slices all over a segment; the whole if it is that short."""
     if len(segment) <= units:
@@ -146,51 +145,6 @@ def _numbers(taken: Segment) -> Mode:
     """Tell whether numbers are small enough to be packed."""
     large = int(np.count_nonzero(taken >= taken.dtype.type(packed.ESCAPE)))
     return Mode.PACKED if large <= MAX_ESCAPES * len(taken) else Mode.PCO
-
-
-MAX_ESCAPES = 0.02
-
-
-def sparse(segment: Segment, level: int) -> bytes | None:
-    """Return the section of a segment with runs of zeros, None where there are too few.
-
-    A map tells which runs of `RUN` units hold anything; only those are coded.
-    """
-    runs = segment[: len(segment) // RUN * RUN].reshape(-1, RUN)
-    used: NDArray[np.bool_] = np.any(runs, axis=1)
-    if np.count_nonzero(used) > MAX_USED * len(used) or not len(used):
-        return None
-    mask = np.ones(len(segment), np.bool_)
-    mask[: len(used) * RUN] = np.repeat(used, RUN)
-    held = segment[mask]
-    if not len(held):
-        return None
-    coding, _ = choose(sample(held, SAMPLE_HELD), level, entropy=True)
-    bits = zstd.compress(np.packbits(used).tobytes(), level)
-    return bytes([Mode.SPARSE]) + _LENGTH.pack(len(bits)) + bits + encode(held, coding)
-
-
-def _decode_sparse(body: memoryview, count: int, width: int) -> Segment:
-    if len(body) < _LENGTH.size:
-        raise FormatError("a sparse section is too short")
-    (length,) = _LENGTH.unpack_from(body)
-    bits, rest = body[_LENGTH.size :][:length], body[_LENGTH.size :][length:]
-    runs = count // RUN
-    packed_bits = np.frombuffer(zstd.decompress(bits, -(-runs // 8)), np.uint8)
-    mask = np.ones(count, np.bool_)
-    mask[: runs * RUN] = np.repeat(np.unpackbits(packed_bits, count=runs).astype(np.bool_), RUN)
-    held = int(np.count_nonzero(mask))
-    if not held or (len(rest) and rest[0] == Mode.SPARSE):
-        raise FormatError("a sparse section holds nothing, or another one")
-    out = np.zeros(count, UNITS[width])
-    out[mask] = decode(rest, held, width)
-    return out
-
-
-RUN = 64
-MAX_USED = 0.7
-SAMPLE_HELD = 1 << 15
-_LENGTH = struct.Struct("<I")
 
 
 def _lanes(segment: Segment) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mvc.base.errors import FormatError
-from mvc.codec import plain
+from mvc.codec import plain, sparse
 from mvc.codec.grouping import MAX_GROUPS, ByBase, ByColumn, Grouping, boundaries
 from mvc.codec.plain import Coding, Mode
 from mvc.codec.segments import UNITS, Segment
@@ -107,11 +107,13 @@ def decode(section: bytes | memoryview, width: int, context: Context) -> Segment
         return _decode_groups(data, width, context)
     if data and data[0] == Mode.LOOKUP:
         return _decode_lookup(data[1:], width, context)
+    if data and data[0] == Mode.SPARSE:
+        return sparse.decode(data[1:], context.count, width)
     return plain.decode(data, context.count, width)
 
 
 def lookup(segment: Segment, above: Segment) -> bytes | None:
-    """Return a section of a palette, None where it holds too many pairs.
+    """Return the section of a palette, None where it holds too many pairs.
 
     Where a float holds an integer times a scale, the upper half of the word tells the lower half:
     each pair that occurs is stored once, in order, and a word says which pair of those that share
