@@ -17,12 +17,13 @@ from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.formats.base import Located
 from mvc.objects.history import MAX_MESSAGE, Commit, Metric, Scalar
-from mvc.objects.model import Content, Tensor
 from mvc.objects.tree import Entry
-from mvc.repo import trees
+from mvc.repo import revisions, trees
+from mvc.repo.bases import CommitBases
+from mvc.repo.candidates import FileBases
 from mvc.repo.external import located_elsewhere
 from mvc.repo.ingest import Ingested, ingest
-from mvc.repo.metadata import file_sha256, read_blob, read_checkpoint, read_tensor
+from mvc.repo.metadata import file_sha256
 from mvc.repo.names import nested
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known
@@ -37,7 +38,9 @@ TRIES = 3
 class CommitRequest:
     """What a commit says beside its files. Times and authors come from the repository.
 
-    `codec` is how much time coding may take: `default`, `fast`, or what is configured.
+    `base` is a revision that the new one is close to where that is not its parent: None is what is
+    configured, empty none. `codec` is how much time coding may take: `default`, `fast`, or what
+    is configured.
     """
 
     message: str
@@ -45,6 +48,7 @@ class CommitRequest:
     metrics: tuple[Metric, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     allow_empty: bool = False
+    base: str | None = None
     codec: str | None = None
 
 
@@ -69,7 +73,9 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
         head = tree.files_of(parent)
         changes = tree.candidates(head)
         with Transaction(repo.store, repo.scratch, repo.codec(request.codec)) as tx:
-            read = _store_files(tree, tx, head, changes, progress)
+            base, remarks = declared_base(repo, request.base, parent)
+            bases = CommitBases(repo, head, base)
+            read = _store_files(tree, tx, bases, changes, progress)
             stored = {
                 path: item
                 for path, item in read.items()
@@ -83,7 +89,7 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
                 raise NegativeAnswer("nothing to commit", hint=_advice(tree))
             files = {path: entry for path, entry in head.items() if path not in changes.deleted}
             files |= {path: item.entry for path, item in stored.items()}
-            new = record(repo, tx, files, request, parent)
+            new = record(repo, tx, files, request, parent, base)
         for path in changes.deleted:
             tree.state.files.pop(path, None)
         tree.state.settle(tree.root, list(read))
@@ -96,7 +102,10 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
             len(stored) + len(changes.deleted),
             sum(item.entry.size for item in stored.values()),
             tx.stored_bytes,
-            tuple(f"{path}: {item.warning}" for path, item in stored.items() if item.warning),
+            (
+                *remarks,
+                *(f"{path}: {item.warning}" for path, item in stored.items() if item.warning),
+            ),
         )
 
 
@@ -106,6 +115,7 @@ def record(
     files: dict[str, Entry],
     request: CommitRequest,
     parent: ObjectId | None,
+    base: ObjectId | None = None,
 ) -> ObjectId:
     """Store trees and commit, make them durable, and move what HEAD points at."""
     if not request.message.strip():
@@ -127,12 +137,33 @@ def record(
             request.params,
             tuple(sorted(request.metrics, key=lambda item: (item.name, item.dataset, item.split))),
             request.labels,
+            base=base,
         )
     )
     tx.commit()
     kind = "commit (initial)" if parent is None else "commit"
     repo.advance(parent, new, f"{kind}: {request.message.split(chr(10), 1)[0][:200]}")
     return new
+
+
+def declared_base(
+    repo: Repository, given: str | None, parent: ObjectId | None
+) -> tuple[ObjectId | None, tuple[str, ...]]:
+    """Return the version that a new one is said to be close to, and remarks.
+
+    `given` is a revision, or None for what `commit.base` says. The parent needs no saying. Raises
+    NotFoundError for a revision that is not there; a setting is not worth failing for.
+    """
+    revision = repo.config.text("commit.base") if given is None else given
+    if not revision:
+        return None, ()
+    try:
+        found = revisions.resolve(repo, revision)
+    except MvcError as error:
+        if given is not None:
+            raise
+        return None, (f"the setting commit.base has no effect: {error.message}",)
+    return (None if found == parent else found), ()
 
 
 def _same(store: ObjectStore, before: Entry, now: Ingested) -> bool:
@@ -160,7 +191,7 @@ def _keep_known(tree: Worktree, path: str, entry: Entry) -> None:
 def _store_files(
     tree: Worktree,
     tx: Transaction,
-    head: dict[str, Entry],
+    bases: CommitBases,
     changes: Changes,
     progress: Progress,
 ) -> dict[str, Ingested]:
@@ -178,7 +209,6 @@ def _store_files(
     stored = {}
     for path in sorted(paths):
         check_addable(path)
-        bases = HeadBases(tree.repo.store, head.get(path))
         stored[path] = _store_file(tree, tx, path, bases, external.get(path), progress)
     progress.finish()
     return stored
@@ -188,15 +218,16 @@ def _store_file(
     tree: Worktree,
     tx: Transaction,
     path: str,
-    bases: HeadBases,
+    bases: CommitBases,
     located: Located | None,
     progress: Progress,
 ) -> Ingested:
     for _ in range(TRIES):
         with fileio.Reader(tree.root / path) as reader:
             seen = fileio.now_ns()
+            past = FileBases(bases, path, reader.size)
             try:
-                done = ingest(tx, reader, bases=bases, located=located, progress=progress)
+                done = ingest(tx, reader, bases=past, located=located, progress=progress)
             except FormatError:
                 if located is None:
                     raise
@@ -212,32 +243,6 @@ def _store_file(
     raise StorageError(
         f"{path} changes while it is read", hint="commit when the program that writes it is done"
     )
-
-
-class HeadBases:
-    """What a file was in HEAD, as bases for its new content."""
-
-    def __init__(self, store: ObjectStore, entry: Entry | None) -> None:
-        self._store = store
-        self._entry = entry
-        self._tensors: dict[str, Entry] = {}
-        if entry is not None and entry.kind == "checkpoint":
-            try:
-                self._tensors = trees.tensors(store, read_checkpoint(store, entry.id).tensors)
-            except MvcError:
-                # A damaged past must not keep anybody from saving the present.
-                self._tensors = {}
-
-    def tensor(self, name: str) -> Tensor | None:
-        """Return the tensor of this name in HEAD."""
-        found = self._tensors.get(name)
-        return read_tensor(self._store, found.id) if found else None
-
-    def blob(self) -> Content | None:
-        """Return the file's content in HEAD, if it was a blob."""
-        if self._entry is None or self._entry.kind != "blob":
-            return None
-        return read_blob(self._store, self._entry.id).content
 
 
 def _advice(tree: Worktree) -> str:

@@ -11,9 +11,11 @@ from mvc.base.errors import NegativeAnswer
 from mvc.base.ids import ObjectId
 from mvc.formats.safetensors_writer import ArraySource
 from mvc.objects.tree import Entry
-from mvc.ops.commit import CommitRequest, HeadBases, record
+from mvc.ops.commit import CommitRequest, declared_base, record
 from mvc.repo import trees
 from mvc.repo.arrays import TensorFile, from_memory
+from mvc.repo.bases import CommitBases
+from mvc.repo.candidates import FileBases
 from mvc.repo.ingest import ingest
 from mvc.repo.names import clash, split_path
 from mvc.repo.repository import Repository
@@ -41,8 +43,10 @@ def commit_arrays(
         if pair := clash(sorted({*head, path})):
             raise NegativeAnswer(f"{pair[0]!r} and {pair[1]!r} are one file on some systems")
         with Transaction(repo.store, repo.scratch) as tx:
-            stored = ingest(tx, source, bases=HeadBases(repo.store, head.get(path)))
-            new = record(repo, tx, {**head, path: stored.entry}, request, parent)
+            base, _ = declared_base(repo, request.base, parent)
+            bases = FileBases(CommitBases(repo, head, base), path, source.size)
+            stored = ingest(tx, source, bases=bases)
+            new = record(repo, tx, {**head, path: stored.entry}, request, parent, base)
         if tree is not None:
             _leave(tree, path, head.get(path))
         return new

@@ -6,12 +6,13 @@ Memory is bounded by the chunk size and the number of processors, never by the f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from mvc.base import dtypes
-from mvc.base.dtypes import CHUNK_WORDS, Family
+from mvc.base.dtypes import CHUNK_WORDS, Dtype
 from mvc.base.errors import LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
@@ -34,27 +35,55 @@ from mvc.repo.trees import write_tensors
 from mvc.store.chunks import Words
 from mvc.store.transaction import Transaction
 
+OPAQUE = Dtype("", 0, 1, "opaque")
+
 
 class Bases(Protocol):
-    """Where to look for what a file's content probably resembles."""
+    """What a file's content may be a difference from, the most likely first."""
 
-    def tensor(self, name: str) -> Tensor | None:
-        """Return the tensor of this name in the version before."""
+    def about(self, extents: Sequence[Extent]) -> None:
+        """Take note of all tensors of the file, before any is asked for."""
         ...
 
-    def blob(self) -> Content | None:
-        """Return the file's content in the version before, if it was a blob."""
+    def tensor(self, extent: Extent) -> Sequence[Content]:
+        """Return what a tensor may be a difference from."""
+        ...
+
+    def literal(self, number: int, size: int) -> Sequence[Content]:
+        """Return the same for the bytes between tensors, counted from the start of the file."""
+        ...
+
+    def blob(self) -> Sequence[Content]:
+        """Return the same for the whole file, kept as bytes."""
+        ...
+
+    def learn(self, found: Mapping[str, Tensor] | Content) -> None:
+        """Take note of what the file turned out to consist of."""
         ...
 
 
 class NoBases:
-    """For files without a version before."""
+    """For files without a past."""
 
-    def tensor(self, name: str) -> Tensor | None:
-        """Return None."""
+    def about(self, extents: Sequence[Extent]) -> None:
+        """Do nothing."""
 
-    def blob(self) -> Content | None:
-        """Return None."""
+    def tensor(self, extent: Extent) -> Sequence[Content]:
+        """Return nothing."""
+        del extent
+        return ()
+
+    def literal(self, number: int, size: int) -> Sequence[Content]:
+        """Return nothing."""
+        del number, size
+        return ()
+
+    def blob(self) -> Sequence[Content]:
+        """Return nothing."""
+        return ()
+
+    def learn(self, found: Mapping[str, Tensor] | Content) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +97,31 @@ class Ingested:
 
 @dataclass(slots=True)
 class _Part:
-    """A run of the file that becomes one Content."""
+    """A run of the file that becomes one Content: a tensor, or bytes where `extent` is None."""
 
     offset: int
     size: int
-    word: int
-    family: Family
-    swap: bool
-    base: Content | None
+    bases: Callable[[], Sequence[Content]]
+    extent: Extent | None = None
     inline: bytes = b""
     chunks: list[ObjectId] = field(default_factory=list)
 
+    @property
+    def kind(self) -> Dtype:
+        found = self.extent
+        return dtypes.dtype(found.dtype, found.word) if found else OPAQUE
+
+    @property
+    def columns(self) -> int:
+        """Words of a row of the matrix, 0 where there is none."""
+        found = self.extent
+        if found is None or len(found.shape) < 2 or not found.shape[0]:
+            return 0
+        columns, rest = divmod(self.size // self.kind.word, found.shape[0])
+        return 0 if rest else columns
+
     def content(self) -> Content:
-        return Content(self.size, self.word, self.inline, tuple(self.chunks))
+        return Content(self.size, self.kind.word, self.inline, tuple(self.chunks))
 
 
 def ingest(
@@ -117,34 +158,32 @@ def ingest(
 def _ingest_blob(
     tx: Transaction, source: Source, bases: Bases, warning: str | None, progress: Progress
 ) -> Ingested:
-    part = _Part(0, source.size, 1, "opaque", swap=False, base=bases.blob())
+    part = _Part(0, source.size, bases.blob)
     sha256 = _store(tx, source, [part], progress)
     blob = Blob(sha256, part.content())
+    bases.learn(blob.content)
     return Ingested(Entry("", "blob", tx.put(blob), source.size), sha256, warning)
 
 
 def _ingest_checkpoint(
     tx: Transaction, source: Source, located: Located, bases: Bases, progress: Progress
 ) -> Ingested:
-    plan: list[tuple[_Part, Extent | None]] = []
-    at = 0
-    for extent in located.extents:
-        if extent.offset > at:
-            plan.append((_Part(at, extent.offset - at, 1, "opaque", swap=False, base=None), None))
-        plan.append((_tensor_part(extent, bases), extent))
-        at = extent.offset + extent.length
-    if at < source.size:
-        plan.append((_Part(at, source.size - at, 1, "opaque", swap=False, base=None), None))
-    sha256 = _store(tx, source, [part for part, _ in plan], progress)
+    bases.about(located.extents)
+    parts = _parts(located.extents, source.size, bases)
+    sha256 = _store(tx, source, parts, progress)
+    tensors: dict[str, Tensor] = {}
     leaves: dict[str, Entry] = {}
     extents: list[Literal | Placed] = []
-    for part, found in plan:
+    for part in parts:
+        found = part.extent
         if found is None:
             extents.append(Literal(part.content()))
             continue
         tensor = Tensor(found.dtype, found.shape, part.content())
+        tensors[found.name] = tensor
         leaves[found.name] = Entry("", "tensor", tx.put(tensor), part.size)
         extents.append(Placed(found.name, found.big_endian, found.transposed))
+    bases.learn(tensors)
     views = tuple(
         ViewOf(view.name, view.source, view.shape, view.offset, view.strides)
         for view in located.views
@@ -160,14 +199,20 @@ def _ingest_checkpoint(
     return Ingested(Entry("", "checkpoint", tx.put(checkpoint), source.size), sha256)
 
 
-def _tensor_part(extent: Extent, bases: Bases) -> _Part:
-    kind = dtypes.dtype(extent.dtype, extent.word)
-    part = _Part(extent.offset, extent.length, kind.word, kind.family, extent.big_endian, None)
-    if extent.length > INLINE_BYTES:
-        before = bases.tensor(extent.name)
-        if before and (before.dtype, before.shape) == (extent.dtype, extent.shape):
-            part.base = before.content
-    return part
+def _parts(extents: Sequence[Extent], size: int, bases: Bases) -> list[_Part]:
+    """Return the tensors and the bytes between them in file order."""
+    parts: list[_Part] = []
+    at = literals = 0
+    for extent in (*extents, None):
+        upto = extent.offset if extent else size
+        if upto > at:
+            parts.append(_Part(at, upto - at, partial(bases.literal, literals, upto - at)))
+            literals += 1
+        if extent:
+            find = partial(bases.tensor, extent)
+            parts.append(_Part(extent.offset, extent.length, find, extent))
+            at = extent.offset + extent.length
+    return parts
 
 
 def _store(tx: Transaction, source: Source, parts: list[_Part], progress: Progress) -> bytes:
@@ -184,7 +229,8 @@ def _store(tx: Transaction, source: Source, parts: list[_Part], progress: Progre
         for part in parts:
             if part.size <= INLINE_BYTES:
                 data = note(source.read_at(part.offset, part.size))
-                part.inline = bytes(swapped(data, part.word)) if part.swap and data else data
+                swap = data and part.extent and part.extent.big_endian
+                part.inline = bytes(swapped(data, part.kind.word)) if swap else data
                 continue
             yield from _words(source, part, owners, note)
 
@@ -196,12 +242,23 @@ def _store(tx: Transaction, source: Source, parts: list[_Part], progress: Progre
 def _words(
     source: Source, part: _Part, owners: list[_Part], note: Callable[[bytes], bytes]
 ) -> Iterator[Words]:
-    step = part.word * CHUNK_WORDS
-    usable = part.base and part.base.size == part.size and part.base.word == part.word
+    kind, columns = part.kind, part.columns
+    stride = dtypes.block_bytes(kind.label)
+    step = kind.word * CHUNK_WORDS
+    past = [content for content in part.bases() if content.word == kind.word]
     for number, at in enumerate(range(0, part.size, step)):
         data: bytes | memoryview = note(source.read_at(part.offset + at, min(step, part.size - at)))
-        if part.swap:
-            data = swapped(data, part.word)
+        if part.extent and part.extent.big_endian:
+            data = swapped(data, kind.word)
         owners.append(part)
-        base = part.base.chunks[number] if usable and part.base else None
-        yield Words(data, part.word, part.family, (base,) if base else ())
+        chunks = (base.chunks[number] for base in past if number < len(base.chunks))
+        yield Words(
+            data,
+            kind.word,
+            kind.family,
+            tuple(dict.fromkeys(chunks)),
+            kind.label,
+            columns,
+            number * CHUNK_WORDS,
+            stride,
+        )
