@@ -13,7 +13,6 @@ from mvc.ops.tensor_stats import TensorStats, TensorUse
 from mvc.repo.holdings import Cause
 
 BAR = 20
-LEAST_NAME = 16
 LEAST_SUBJECT = 8
 NAMES: dict[Cause, str] = {
     "equal": "equal",
@@ -136,8 +135,8 @@ def _causes(found: Stats, ground: Ground) -> Iterator[str]:
         yield f"{text.ljust(len(title))}  {styled}{' ' * (BAR - len(bar))} {share:>6}"
     if found.kept_bytes:
         yield (
-            f"{size(found.kept_bytes)} of this no coding makes smaller: "
-            "low bits of weights are noise"
+            f"{size(found.kept_bytes)} of this is kept as it is: low bits of weights are noise, "
+            "which no coding makes smaller"
         )
 
 
@@ -146,8 +145,15 @@ def _of_raw(cause: Cause, raw: int, stored: int) -> str:
 
 
 def _chains(found: Stats, ground: Ground) -> Iterator[str]:
-    depths = [f"{depth} in {size(tally.stored_bytes)}" for depth, tally in found.depths.items()]
-    yield "deltas in a row: " + (", ".join(depths) or "none")
+    head = "deltas in a row "
+    depths = [f" {depth}: {size(tally.stored_bytes)}" for depth, tally in found.depths.items()]
+    line = head
+    for text in depths or [" none"]:
+        if len(line) + len(text) > ground.width and line.strip():
+            yield line.rstrip()
+            line = " " * len(head)
+        line += text + " "
+    yield line.rstrip()
     worst = found.worst_version
     if worst is not None:
         share = worst.recovery_bytes / worst.raw_bytes
@@ -188,30 +194,35 @@ def _versions(found: Stats, ground: Ground, limit: int | None) -> Iterator[str]:
 
 
 def _tensors(items: Sequence[TensorUse], ground: Ground) -> Iterator[str]:
-    most = max(item.stored_bytes for item in items)
-    cells = [
+    shown = [item for item in items if item.cause != "equal"]
+    body = [
         (
-            item.dtype,
+            escaped(item.dtype),
             size(item.raw_bytes),
-            size(item.stored_bytes) if item.stored_bytes else "",
+            size(item.stored_bytes),
             percent(item.stored_bytes, item.raw_bytes) if item.raw_bytes else "",
             NAMES[item.cause],
-            str(item.depth) if item.depth else "",
+            str(item.depth),
             _base(item),
         )
-        for item in items
+        for item in shown
     ]
-    head = ("dtype", "size", "stored", "of size", "cause", "depth", "base")
-    columns = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    room = max(LEAST_NAME, ground.width - sum(columns) - 2 * len(columns) - BAR // 2 - 2)
-    names = [ground.cut(item.place.name, room) for item in items]
-    body = [(name, *map(escaped, rest)) for name, rest in zip(names, cells, strict=True)]
-    title, *texts = table(("tensor", *head), body, {2, 3, 4, 6})
-    yield ground.style(title, "dim")
-    for text, item in zip(texts, items, strict=True):
-        bar = ground.bar(item.stored_bytes, most, BAR // 2)
-        styled = ground.style(bar, COLOURS.get(item.cause, "dim"))
-        yield f"{text.ljust(len(title))}  {styled}".rstrip()
+    if body:
+        head = ("dtype", "size", "stored", "of size", "cause", "depth", "base")
+        title, *texts = table(head, body, {1, 2, 3, 5})
+        width = max(map(len, (title, *texts)))
+        most = max(item.stored_bytes for item in shown)
+        bars = [ground.bar(item.stored_bytes, most, BAR // 2) for item in shown]
+        room = width + BAR // 2 + 4 + max(len(item.place.name) for item in shown)
+        length = BAR // 2 + 2 if room <= ground.width else 0
+        yield ground.style(f"{title.ljust(width + 2 + length)}tensor", "dim")
+        for text, bar, item in zip(texts, bars, shown, strict=True):
+            coloured = ground.style(bar, COLOURS.get(item.cause, "dim"))
+            drawn = coloured + " " * (length - len(bar)) if length else ""
+            yield f"{text.ljust(width + 2)}{drawn}{escaped(item.place.name)}"
+    if equal := [item for item in items if item.cause == "equal"]:
+        count = counted(len(equal), "tensor")
+        yield f"{count} of {size(sum(item.raw_bytes for item in equal))}: equal to what is there"
 
 
 def _base(item: TensorUse) -> str:
@@ -220,5 +231,5 @@ def _base(item: TensorUse) -> str:
     if item.base_place is None:
         return short(item.base)
     if item.base_place.name != item.place.name:
-        return item.base_place.name
-    return "parent" if item.base_place.path == item.place.path else item.base_place.path
+        return escaped(item.base_place.name)
+    return "parent" if item.base_place.path == item.place.path else escaped(item.base_place.path)
