@@ -84,6 +84,7 @@ Both are TOML.
 | setting | default | meaning |
 | --- | --- | --- |
 | `user.name`, `user.email` | login and host | the author of commits |
+| `commit.base` | none | a revision that commits resemble more than HEAD (`commit --base`) |
 | `core.sync_worktree` | `true` | checkout waits until files are on disk (fsync) |
 
 """

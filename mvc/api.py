@@ -73,15 +73,18 @@ class Repository:
         params: Mapping[str, Scalar] | None = None,
         metrics: Mapping[str, float] | None = None,
         labels: Mapping[str, str] | None = None,
+        base: str | None = None,
     ) -> str:
         """Record named arrays as the file `path` of a new version and return its id.
 
         The arrays become a safetensors file inside the version; the other files stay as in HEAD,
         and no file of the working copy is read or written. Takes NumPy arrays (with ml_dtypes),
-        torch tensors, or an open safetensors file.
+        torch tensors, or an open safetensors file. `base` names a revision that the tensors
+        resemble more than HEAD's; it saves space and changes nothing else.
 
-        Raises mvc.UsageError if nobody is named as author, and mvc.RemoteMovedError if another
-        process committed meanwhile; nothing is recorded then.
+        Raises mvc.UsageError if nobody is named as author, mvc.NotFoundError if there is no
+        revision `base`, and mvc.RemoteMovedError if another process committed meanwhile; nothing
+        is recorded then.
         """
         from mvc.ops.commit import CommitRequest
         from mvc.ops.commit_arrays import commit_arrays
@@ -91,6 +94,7 @@ class Repository:
             dict(params or {}),
             tuple(Metric.of(key, value) for key, value in (metrics or {}).items()),
             dict(labels or {}),
+            base=base,
         )
         return commit_arrays(self._inner, tensors, path, request).hex()
 

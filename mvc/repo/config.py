@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Value] = {
     "core.codec": "default",
     "core.sync_worktree": True,
 }
-KNOWN = ("user.name", "user.email", *DEFAULTS)
+KNOWN = ("user.name", "user.email", "commit.base", *DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mvc.cli.arguments import (
     parse_metrics,
     parse_params,
 )
+from mvc.cli.complete import revisions
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import counted, short, size
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
 @click.option("--label", multiple=True, metavar="KEY=TEXT")
 @click.option("--author", metavar="'NAME <MAIL>'", help="Instead of the configured one.")
 @click.option(
+    "--base",
+    metavar="REV",
+    shell_complete=revisions,
+    help="A version, other than HEAD, that this one resembles; see commit.base.",
+)
+@click.option(
     "--codec",
     type=click.Choice(["default", "fast"]),
     help="fast takes a third of the time and more bytes; see core.codec.",
@@ -54,6 +61,7 @@ def command(
     param: tuple[str, ...],
     label: tuple[str, ...],
     author: str | None,
+    base: str | None,
     codec: str | None,
     allow_empty: bool,
     as_json: bool,
@@ -74,6 +82,7 @@ def command(
         parse_metrics(metric),
         parse_labels(label),
         allow_empty=allow_empty,
+        base=base,
         codec=codec,
     )
     session.author = author
