@@ -7,6 +7,7 @@ pack is named after its directory, which holds the checksum of every section.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,17 @@ from mvc.objects import canonical
 from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import block
-from mvc.store.directory import BlockEntry, ChunkEntry, PackEntry, Section
+from mvc.store.directory import (
+    MAX_SPAN,
+    BlockEntry,
+    ChunkEntry,
+    PackEntry,
+    Section,
+    check_of,
+)
 from mvc.store.rows import Row, Written
 
-HEAD_MAGIC = b"MVCPACK\x01"
+HEAD_MAGIC = b"MVCPACK\x02"
 TAIL_MAGIC = b"MVCTAIL\x01"
 END_MAGIC = b"MVCEND\x00\x01"
 FOOTER = struct.Struct("<QQQQQ8s")
@@ -91,6 +99,8 @@ class PackWriter:
         self._waiting: list[block.Item] = []
         self._waiting_bytes = 0
         self._rows: list[Row] = []
+        # The directory's latest chunks, whose ids a block may leave out, with their offsets.
+        self._recent: deque[tuple[int, ObjectId]] = deque()
 
     @property
     def size(self) -> int:
@@ -129,7 +139,9 @@ class PackWriter:
             chunk.factors,
         )
         self._rows.append(Row(chunk.id, "chunk", len(self._directory)))
+        self._recent.append((len(self._directory), chunk.id))
         self._enter(entry)
+        self._forget_far()
         return entry
 
     def add_object(self, item: block.Item) -> None:
@@ -164,7 +176,7 @@ class PackWriter:
         self._tail.discard()
 
     def _put(self, file: _Checked, data: bytes, digest: bytes) -> Section:
-        section = Section(file.size, len(data), xxhash.xxh3_64_intdigest(data), digest)
+        section = Section(file.size, len(data), check_of(data, 2), digest)
         file.write(data)
         return section
 
@@ -172,15 +184,23 @@ class PackWriter:
         self._directory += entry.encode()
         self._entries += 1
 
+    def _forget_far(self) -> None:
+        while self._recent and self._recent[0][0] < len(self._directory) - MAX_SPAN:
+            self._recent.popleft()
+
     def _flush_block(self) -> None:
         if not self._waiting:
             return
-        frame, size = block.compress(self._waiting)
-        place = self._put(self._head, frame, b"")
         at = len(self._directory)
+        self._forget_far()
+        frame, size, reach = block.compress(self._waiting, [name for _, name in self._recent])
+        first = self._recent[-reach][0] if reach else at
+        place = self._put(self._head, frame, b"")
         for number, item in enumerate(self._waiting):
             self._rows.append(Row(item.id, item.kind, at, number))
-        self._enter(BlockEntry(place.at, place.length, place.check, size, len(self._waiting)))
+        count = len(self._waiting)
+        ids = (first, at - first) if reach else (0, 0)
+        self._enter(BlockEntry(place.at, place.length, place.check, size, count, *ids))
         self._waiting, self._waiting_bytes = [], 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 import msgpack
 import xxhash
@@ -12,7 +13,7 @@ from mvc.base.ids import ID_BYTES, ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import block
-from mvc.store.directory import MAX_ENTRY, BlockEntry, ChunkEntry, PackEntry, build_entry
+from mvc.store.directory import LONGEST, MAX_ENTRY, BlockEntry, ChunkEntry, PackEntry, build_entry
 from mvc.store.pack import (
     END_MAGIC,
     FOOTER,
@@ -23,6 +24,8 @@ from mvc.store.pack import (
     pack_name,
 )
 from mvc.store.rows import Row, Written
+
+_WINDOW = 1 << 16
 
 
 class PackReader:
@@ -48,57 +51,98 @@ class PackReader:
             return entry
         raise FormatError(f"the directory of pack {self.name[:12]} is damaged")
 
-    def items(self, entry: BlockEntry) -> list[block.Item]:
-        """Return the objects of a metadata block."""
-        return block.unpack_items(
-            entry, self._section(self._head, entry.at, entry.length, entry.check)
-        )
+    def items(
+        self, entry: BlockEntry, chunks: Sequence[ObjectId] | None = None
+    ) -> list[block.Item]:
+        """Return the objects of a metadata block.
+
+        `chunks` are the ids that the block leaves out, for whoever has read the directory.
+        """
+        frame = self._section(self._head, entry.at, entry.length)
+        if not entry.intact(frame):
+            raise _damaged(self._head, entry.at)
+        return block.unpack_items(entry, frame, self._ids(entry) if chunks is None else chunks)
 
     def sections(self, entry: ChunkEntry, count: int) -> tuple[bytes, ...]:
         """Return the first `count` sections of a chunk; one section reads the head alone."""
-        return tuple(
-            self._section(self._tail if number else self._head, part.at, part.length, part.check)
-            for number, part in enumerate(entry.sections[:count])
-        )
+        found = []
+        for number, part in enumerate(entry.sections[:count]):
+            key = self._tail if number else self._head
+            data = self._section(key, part.at, part.length)
+            if not entry.intact(number, data):
+                raise _damaged(key, part.at)
+            found.append(data)
+        return tuple(found)
 
-    def _section(self, key: str, at: int, length: int, check: int) -> bytes:
+    def _ids(self, entry: BlockEntry) -> list[ObjectId]:
+        """Return the ids of the chunks in the part of the directory that a block refers to."""
+        if not entry.span:
+            return []
+        start = self._directory_at + entry.first
+        if start + entry.span > self._directory_end:
+            raise FormatError(f"a block of pack {self.name[:12]} lies about the directory")
+        part = self._storage.read_range(self._head, start, entry.span)
+        return [found.id for _, found in parse(part, whole=True) if isinstance(found, ChunkEntry)]
+
+    def _section(self, key: str, at: int, length: int) -> bytes:
         try:
-            data = self._storage.read_range(key, at, length)
+            return self._storage.read_range(key, at, length)
         except (FormatError, NotFoundError) as error:
             raise IntegrityError(
                 f"{key} is missing or too short", hint="run `mvc fsck` to see what it affects"
             ) from error
-        if xxhash.xxh3_64_intdigest(data) != check:
-            raise IntegrityError(
-                f"{key} is damaged at byte {at}", hint="run `mvc fsck` to see what it affects"
-            )
-        return data
+
+
+def _damaged(key: str, at: int) -> IntegrityError:
+    return IntegrityError(
+        f"{key} is damaged at byte {at}", hint="run `mvc fsck` to see what it affects"
+    )
 
 
 def parse(data: bytes, *, whole: bool) -> Iterator[tuple[int, PackEntry]]:
     """Yield (offset, entry) of consecutive entries; unless `whole`, the last may be cut off."""
+    at = 0
+    while at < len(data):
+        start, window = at, data[at : at + _WINDOW]
+        for end, value in _values(window):
+            yield at, build_entry(value)
+            at = start + end
+        left = start + len(window) - at
+        if left > MAX_ENTRY:
+            raise FormatError("a pack directory has an entry that is too long")
+        if left and start + len(window) == len(data):
+            if whole:
+                raise FormatError("a pack directory ends inside an entry")
+            return
+
+
+def _values(window: bytes) -> Iterator[tuple[int, object]]:
+    """Yield each whole msgpack value that is at most MAX_ENTRY long, and where it ends.
+
+    A window bounds what nested arrays may take before anyone looks at them.
+    """
     unpacker = msgpack.Unpacker(
         raw=False,
-        max_buffer_size=max(len(data), 1),
-        max_array_len=16,
+        max_buffer_size=len(window),
+        max_array_len=LONGEST,
         max_bin_len=ID_BYTES,
         max_str_len=0,
         max_map_len=0,
         max_ext_len=0,
     )
-    unpacker.feed(data)
+    unpacker.feed(window)
     at = 0
-    while at < len(data):
+    while at < len(window):
         try:
             value = unpacker.unpack()
         except msgpack.OutOfData:
-            if whole:
-                raise FormatError("a pack directory ends inside an entry") from None
             return
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise FormatError(f"a pack directory is damaged: {str(error)[:80]}") from error
-        yield at, build_entry(value)
+        if unpacker.tell() - at > MAX_ENTRY:
+            raise FormatError("a pack directory has an entry that is too long")
         at = unpacker.tell()
+        yield at, value
 
 
 def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, bytes]:
@@ -107,9 +151,15 @@ def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, 
     Checks magic numbers, the footer, the directory against the pack's name, and that the tail is
     there in full. Raises IntegrityError.
     """
+    reader, directory, _ = _open(storage, name, head_size)
+    return reader, directory
+
+
+def _open(storage: Storage, name: str, head_size: int) -> tuple[PackReader, bytes, int]:
+    """Return what `open_pack` returns, and the version of the head."""
     head, tail = keys.pack_head(name), keys.pack_tail(name)
     try:
-        _check_magic(storage.read_range(head, 0, len(HEAD_MAGIC)), HEAD_MAGIC)
+        version = _version(storage.read_range(head, 0, len(HEAD_MAGIC)), HEAD_MAGIC)
         footer = storage.read_range(head, head_size - FOOTER.size, FOOTER.size)
         at, length, _, tail_bytes, check, magic = FOOTER.unpack(footer)
         if magic != END_MAGIC or at + length + FOOTER.size != head_size:
@@ -120,34 +170,40 @@ def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, 
         if xxhash.xxh3_64_intdigest(directory) != check or pack_name(directory, tail_bytes) != name:
             raise FormatError("the directory is damaged")
         if tail_bytes:
-            _check_magic(storage.read_range(tail, 0, len(TAIL_MAGIC)), TAIL_MAGIC)
+            _version(storage.read_range(tail, 0, len(TAIL_MAGIC)), TAIL_MAGIC)
             end = storage.read_range(tail, len(TAIL_MAGIC) + tail_bytes, TAIL_FOOTER.size)
             if TAIL_FOOTER.unpack(end) != (bytes.fromhex(name), tail_bytes, END_MAGIC):
                 raise FormatError("its tail belongs to another pack")
     except (FormatError, NotFoundError) as error:
         raise IntegrityError(f"pack {name[:12]} is damaged: {error.message}") from error
-    return PackReader(storage, name, at, head_size), directory
+    return PackReader(storage, name, at, head_size), directory, version
 
 
-def _check_magic(found: bytes, expected: bytes) -> None:
-    if found == expected:
-        return
-    if found[:-1] == expected[:-1]:
-        raise FormatError(f"it has version {found[-1]}, and this mvc reads {expected[-1]}")
-    raise FormatError("unknown magic")
+def _version(found: bytes, newest: bytes) -> int:
+    """Return the version in a file's first bytes, at least 1 and at most that of `newest`."""
+    if found[:-1] != newest[:-1]:
+        raise FormatError("unknown magic")
+    if not 1 <= found[-1] <= newest[-1]:
+        raise FormatError(f"it has version {found[-1]}, and this mvc reads up to {newest[-1]}")
+    return found[-1]
 
 
 def read_rows(storage: Storage, name: str, head_size: int) -> Written:
     """Return what the index needs of a pack, from the pack alone."""
-    reader, directory = open_pack(storage, name, head_size)
+    reader, directory, version = _open(storage, name, head_size)
     rows: dict[ObjectId, Row] = {}
+    chunks = _Chunks()
     entries = 0
     for at, entry in parse(directory, whole=True):
         entries += 1
+        if entry.version > version:
+            raise FormatError(f"pack {name[:12]} of version {version} has entries of another")
         if isinstance(entry, ChunkEntry):
             found = [Row(entry.id, "chunk", at)]
+            chunks.add(at, entry.id)
         else:
-            found = [Row(item.id, item.kind, at, n) for n, item in enumerate(reader.items(entry))]
+            items = reader.items(entry, chunks.before(entry, at))
+            found = [Row(item.id, item.kind, at, n) for n, item in enumerate(items)]
         before = len(rows)
         rows.update((row.id, row) for row in found)
         # A few bytes that announce the same objects again and again must not fill the memory.
@@ -158,3 +214,25 @@ def read_rows(storage: Storage, name: str, head_size: int) -> Written:
         raise FormatError(f"pack {name[:12]} does not have as many entries as it says")
     directory_at = head_size - FOOTER.size - len(directory)
     return Written(name, directory_at, head_size, tuple(rows.values()))
+
+
+class _Chunks:
+    """The chunks of a directory that is being read, by the offsets of their entries."""
+
+    def __init__(self) -> None:
+        self._offsets: list[int] = []
+        self._ids: list[ObjectId] = []
+
+    def add(self, at: int, name: ObjectId) -> None:
+        """Note the chunk whose entry is at an offset behind all others."""
+        self._offsets.append(at)
+        self._ids.append(name)
+
+    def before(self, entry: BlockEntry, at: int) -> list[ObjectId]:
+        """Return the ids that a block leaves out, whose own entry is at `at`."""
+        if not entry.span:
+            return []
+        low = bisect_left(self._offsets, entry.first)
+        if entry.first + entry.span != at or self._offsets[low : low + 1] != [entry.first]:
+            raise FormatError("a block refers to no chunks of its pack")
+        return self._ids[low:]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import xxhash
-
 from mvc.base import fileio
 from mvc.base.errors import IntegrityError
 from mvc.storage.memory import MemoryStorage
@@ -30,7 +28,7 @@ class StagedReader(PackReader):
         for number, part in enumerate(entry.sections[:count]):
             with fileio.Reader(self._files[min(number, 1)]) as reader:
                 data = reader.read_at(part.at, part.length)
-            if xxhash.xxh3_64_intdigest(data) != part.check:
+            if not entry.intact(number, data):
                 raise IntegrityError("a file of a pack under way was damaged")
             found.append(data)
         return tuple(found)

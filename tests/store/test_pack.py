@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgpack
@@ -13,7 +15,6 @@ from hypothesis import strategies as st
 from mvc.base import fileio
 from mvc.base.errors import FormatError, IntegrityError, LimitError, MvcError
 from mvc.base.ids import ObjectId, digest, object_id
-from mvc.codec import zstd
 from mvc.codec.chunk import Transform
 from mvc.codec.segments import split
 from mvc.objects.model import chunk_id
@@ -22,6 +23,8 @@ from mvc.storage.memory import MemoryStorage
 from mvc.store import block, chunks
 from mvc.store.block import Item
 from mvc.store.directory import (
+    CHECK_BITS,
+    MAX_ENTRY,
     BlockEntry,
     ChunkEntry,
     Section,
@@ -36,32 +39,53 @@ from tests.store.samples import Saved, nudged, open_store, save, weights
 
 ids = st.binary(min_size=32, max_size=32).map(ObjectId)
 naturals = st.integers(0, 2**63 - 1)
-checks = st.integers(0, 2**64 - 1)
 
 
 @st.composite
 def chunk_entries(draw: st.DrawFn) -> ChunkEntry:
     word, lower = draw(st.sampled_from([(1, 0), (2, 0), (4, 1), (8, 2)]))
-    base = draw(st.none() | ids)
+    version = draw(st.sampled_from([1, 2]))
+    name, base, factors = draw(st.lists(ids, min_size=3, max_size=3, unique=True))
+    references = draw(st.integers(0, version))
     lengths = st.integers(0, 64 << 20)
+    checks = st.integers(0, 2 ** CHECK_BITS[version] - 1)
     sections = [Section(draw(naturals), draw(lengths), draw(checks), b"")]
     sections += [
         Section(draw(naturals), draw(lengths), draw(checks), draw(ids)) for _ in range(lower)
     ]
-    depth = draw(st.integers(1, 32)) if base else 0
-    words = draw(st.integers(1, 1 << 20))
-    name = draw(ids.filter(lambda item: item != base))
-    return ChunkEntry(name, word, words, draw(st.integers(0, 255)), base, depth, tuple(sections))
+    return ChunkEntry(
+        name,
+        word,
+        draw(st.integers(1, 1 << 20)),
+        draw(st.integers(0, 255)),
+        base if references else None,
+        draw(st.integers(1, 32)) if references else 0,
+        tuple(sections),
+        factors if references > 1 else None,
+        version,
+    )
 
 
-block_entries = st.builds(
+old_blocks = st.builds(
     BlockEntry,
     naturals,
     st.integers(0, 64 << 20),
-    checks,
+    st.integers(0, 2**64 - 1),
     st.integers(0, 64 << 20),
     st.integers(0, 1 << 17),
+    version=st.just(1),
 )
+new_blocks = st.builds(
+    BlockEntry,
+    naturals,
+    st.integers(0, 64 << 20),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 64 << 20),
+    st.integers(1, 1 << 17),
+    naturals,
+    st.integers(0, 1 << 20),
+)
+block_entries = old_blocks | new_blocks
 
 
 @given(chunk_entries() | block_entries)
@@ -84,6 +108,24 @@ def test_a_changed_entry_is_refused_or_another(
         list(parse(bytes(raw), whole=True))
 
 
+@given(st.lists(chunk_entries() | block_entries, max_size=20), st.integers(0, 2000))
+def test_a_directory_is_read_in_one_piece_and_up_to_where_it_is_cut(
+    entries: list[ChunkEntry | BlockEntry], cut: int
+) -> None:
+    parts = [entry.encode() for entry in entries] * 40
+    data = b"".join(parts)
+    assert [entry for _, entry in parse(data, whole=True)] == entries * 40
+    part = data[: len(data) - cut]
+    found = list(parse(part, whole=False))
+    assert [entry for _, entry in found] == (entries * 40)[: len(found)]
+    assert all(data[at:].startswith(entry.encode()) for at, entry in found[-20:])
+    whole = sum(len(part) for part in parts[: len(found)])
+    assert whole <= len(part) < whole + 300 or not part
+    if whole != len(part):
+        with pytest.raises(FormatError):
+            list(parse(part, whole=True))
+
+
 @given(st.binary(max_size=100))
 def test_a_directory_of_random_bytes_raises_only_format_errors(data: bytes) -> None:
     for whole in (False, True):
@@ -91,13 +133,14 @@ def test_a_directory_of_random_bytes_raises_only_format_errors(data: bytes) -> N
             list(parse(data, whole=whole))
 
 
-GOOD = [0, bytes(32), 4, 8, 1, None, 0, [8, 9, 0], [[8, 9, 0, bytes(32)]]]
+OLD = [0, bytes(32), 4, 8, 1, None, 0, [8, 9, 0], [[8, 9, 0, bytes(32)]]]
 
 
 @pytest.mark.parametrize(
     ("at", "value"),
     [
         (0, 2),
+        (0, 4),
         (0, False),
         (1, b"short"),
         (2, 3),
@@ -121,44 +164,108 @@ GOOD = [0, bytes(32), 4, 8, 1, None, 0, [8, 9, 0], [[8, 9, 0, bytes(32)]]]
         (8, [[8, 9, 0, bytes(32)]] * 2),
     ],
 )
+def test_a_lying_entry_of_version_1_is_refused(at: int, value: object) -> None:
+    assert isinstance(build_entry(OLD), ChunkEntry)
+    with pytest.raises(FormatError):
+        build_entry([*OLD[:at], value, *OLD[at + 1 :]])
+
+
+GOOD = [2, bytes(32), 4, 8, 1, 2, [b"b" * 32, b"f" * 32], 8, 9, 0, 8, 9, 0, bytes(32)]
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (0, 0),
+        (0, 1),
+        (0, 3),
+        (0, True),
+        (1, b"short"),
+        (2, 3),
+        (2, 2),
+        (2, 8),
+        (3, 0),
+        (3, (1 << 20) + 1),
+        (4, 256),
+        (5, 0),
+        (5, 33),
+        (6, []),
+        (6, None),
+        (6, [bytes(32)]),
+        (6, [b"b" * 32] * 2),
+        (6, [b"b" * 32, bytes(32)]),
+        (6, [b"b" * 32, None]),
+        (6, [b"a" * 32, b"b" * 32, b"c" * 32]),
+        (7, -1),
+        (7, 2**63),
+        (8, (64 << 20) + 1),
+        (9, 2**32),
+        (12, 2**32),
+        (13, b"short"),
+        (13, 0),
+    ],
+)
 def test_a_lying_entry_is_refused(at: int, value: object) -> None:
     assert isinstance(build_entry(GOOD), ChunkEntry)
     with pytest.raises(FormatError):
         build_entry([*GOOD[:at], value, *GOOD[at + 1 :]])
 
 
-def test_an_entry_that_announces_a_huge_array_allocates_nothing() -> None:
+@pytest.mark.parametrize("length", [*range(14), 15, 16, 17, 18, 19])
+def test_an_entry_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(FormatError):
-        list(parse(b"\xdd\x00\xff\xff\xff" + bytes(1 << 20), whole=True))
-
-
-def test_items_share_a_frame() -> None:
-    items = [Item(object_id("blob", b"x" * n), "blob", b"x" * n) for n in range(1, 50)]
-    frame, size = block.compress(items)
-    assert len(frame) < size
-    entry = BlockEntry(8, len(frame), 0, size, len(items))
-    assert block.unpack_items(entry, frame) == items
+        build_entry([*GOOD, *GOOD[10:], 0][:length])
 
 
 @pytest.mark.parametrize(
-    ("plain", "count"),
+    "items",
     [
-        (b"\x02\x01\x00\x00\x00a", 2),
-        (b"\x02\x01\x00\x00\x00a" * 2, 1),
-        (b"\x02\x02\x00\x00\x00a", 1),
-        (b"\x02\xff\xff\xff\xffa", 1),
-        (b"\x02\x00\x00\x00\x00", 1),
-        (b"\x00\x01\x00\x00\x00a", 1),
-        (b"\x08\x01\x00\x00\x00a", 1),
-        (b"\x02\x01\x00\x00", 1),
-        (b"", 1),
+        [3, 8, 9, 0, 1, 0, 0, 0],
+        [3, 8, 9, 2**32, 1, 1, 0, 0],
+        [3, 8, 9, 0, 1, 1, 0, (1 << 20) + 1],
+        [3, 8, 9, 0, 1, 1, -1, 0],
+        [3, 8, 9, 0, 1, 1, 0],
+        [3, 8, 9, 0, 1, 1],
+        [1, 8, 9, 0, 1, 1, 0, 0],
     ],
     ids=str,
 )
-def test_a_malformed_block_is_refused(plain: bytes, count: int) -> None:
-    entry = BlockEntry(8, 99, 0, len(plain), count)
+def test_a_lying_entry_of_a_block_is_refused(items: list[object]) -> None:
+    assert isinstance(build_entry([3, 8, 9, 0, 1, 1, 0, 0]), BlockEntry)
     with pytest.raises(FormatError):
-        block.unpack_items(entry, zstd.compress(plain, 1))
+        build_entry(items)
+
+
+def test_nested_arrays_in_a_directory_are_refused_in_little_memory() -> None:
+    program = (
+        "import resource\n"
+        "from mvc.base.errors import FormatError\n"
+        "from mvc.store.pack_reader import parse\n"
+        "data = (b'\\x92' * 200 + b'\\x90' * 201) * (64 << 10)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "for bad in (data, b'\\x9f' * len(data), b'\\x92' + b'\\x90' * len(data)):\n"
+        "    try:\n        list(parse(bad, whole=True))\n"
+        "    except FormatError:\n        print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "refused\n" * 3, done.stderr
+
+
+def test_an_entry_longer_than_an_entry_may_be_is_refused() -> None:
+    nested = b"\x90"
+    for _ in range(4):
+        nested = b"\x9f" + nested * 15
+    assert len(nested) > MAX_ENTRY
+    for data in (nested, nested[:2000]):
+        with pytest.raises(FormatError, match=r"no known kind|too long"):
+            list(parse(data, whole=False))
+
+
+def test_an_entry_that_announces_a_huge_array_allocates_nothing() -> None:
+    with pytest.raises(FormatError):
+        list(parse(b"\xdd\x00\xff\xff\xff" + bytes(1 << 20), whole=True))
 
 
 def written(root: Path, records: list[NewChunk], items: list[Item]) -> MemoryStorage:
@@ -317,7 +424,7 @@ def test_a_pack_that_holds_an_object_twice_is_refused(tmp_path: Path) -> None:
         read_rows(storage, str(keys.pack_of(head.key)), head.size)
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_a_pack_of_another_version_says_so_and_hurts_no_other(tmp_path: Path, version: int) -> None:
     storage = written(tmp_path, [record(weights(1))], [])
     (head,) = (item for item in storage.list("packs/") if item.key.endswith(".head"))
@@ -484,8 +591,10 @@ def test_a_hostile_block_is_checked_before_it_is_unpacked() -> None:
     claim = msgpack.packb([1, 8, 16, 0, (64 << 20) + 4097, 1])
     with pytest.raises(FormatError):
         decode_entry(claim)
-    with pytest.raises(LimitError):
+    with pytest.raises(FormatError):
         build_entry([1] * 10)
+    with pytest.raises(LimitError):
+        build_entry([1] * 20)
     frame = b"\x28\xb5\x2f\xfd\xe0" + (1 << 40).to_bytes(8, "little") + b"\x01\x00\x00"
     with pytest.raises(FormatError):
         block.unpack_items(BlockEntry(8, len(frame), 0, 1 << 20, 1), frame)
@@ -495,9 +604,15 @@ def test_a_section_is_checked_before_it_is_decoded(tmp_path: Path) -> None:
     storage = MemoryStorage()
     storage.write_new(keys.pack_head("ab" * 32), b"0123456789")
     reader = PackReader(storage, "ab" * 32, 8, 58)
-    good = xxhash.xxh3_64_intdigest(b"234")
+    whole = xxhash.xxh3_64_intdigest(b"234")
+    good = whole & 0xFFFFFFFF
     section = ChunkEntry(ONE, 1, 3, 0, None, 0, (Section(2, 3, good, b""),))
     assert reader.sections(section, 1) == (b"234",)
+    old = ChunkEntry(ONE, 1, 3, 0, None, 0, (Section(2, 3, whole, b""),), version=1)
+    assert reader.sections(old, 1) == (b"234",)
+    for broken in (Section(2, 3, good, b""), Section(2, 3, whole ^ (1 << 63), b"")):
+        with pytest.raises(IntegrityError):
+            reader.sections(ChunkEntry(ONE, 1, 3, 0, None, 0, (broken,), version=1), 1)
     for broken in (Section(3, 3, good, b""), Section(2, 30, good, b""), Section(2, 3, 0, b"")):
         with pytest.raises(IntegrityError):
             reader.sections(ChunkEntry(ONE, 1, 3, 0, None, 0, (broken,)), 1)
