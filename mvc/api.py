@@ -98,18 +98,35 @@ class Repository:
         )
         return commit_arrays(self._inner, tensors, path, request).hex()
 
-    def load(self, revision: str = "HEAD", path: str | None = None) -> dict[str, NDArray[Any]]:
+    def load(
+        self, revision: str = "HEAD", path: str | None = None, *, precision: int | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Return the tensors of a model file of a version by name, verified bit for bit.
 
-        `path` may be left out where the version has one file with tensors. Raises
-        mvc.NotFoundError or mvc.IntegrityError.
+        `path` may be left out where the version has one file with tensors. With `precision=16`,
+        wider floats come with all but their top 16 bits zero, read from half of what is stored.
+        Raises mvc.NotFoundError or mvc.IntegrityError.
         """
         from mvc.repo.arrays import load_checkpoint
 
         found = revisions.find(self._inner, f"{revision}:{path or self._only_model(revision)}")
         if found.entry.kind != "checkpoint":
             raise UsageError(f"{found.path} has no tensors that mvc can see")
-        return load_checkpoint(self._inner.store, found.entry.id)
+        return load_checkpoint(self._inner.store, found.entry.id, precision)
+
+    def export(
+        self, folder: str | Path, revision: str = "HEAD", *, precision: int | None = None
+    ) -> tuple[str, ...]:
+        """Write the files of a version, or of `REV:PATH`, into a new folder.
+
+        With `precision=16`, wider floats have all but their top 16 bits zero; the paths of files
+        that differ from what was committed by that are returned. Raises mvc.NegativeAnswer where
+        other files are in the way.
+        """
+        from mvc.ops.export import export
+
+        target = Path(folder).absolute()
+        return export(self._inner, revision, target, precision=precision).reduced
 
     def files(self, revision: str = "HEAD") -> dict[str, int]:
         """Return the paths of a version's files with their sizes in bytes."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mvc.base.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -21,6 +23,9 @@ WORD_SIZES = tuple(SEGMENTS)
 
 CHUNK_WORDS = 1 << 20
 """Words of a full chunk."""
+
+REDUCED_BITS = 16
+"""The one reduced precision there is: bits of each float word that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,20 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "ggml_q1_0": (128, 18),
 }
 """Elements and bytes of a block, by label, of the types whose elements come in blocks."""
+
+
+def check_precision(precision: int | None) -> None:
+    """Raise UsageError unless a precision is None (all bits of a float word) or 16."""
+    if precision not in (None, REDUCED_BITS):
+        raise UsageError(
+            f"precision {precision} is not offered", hint=f"{REDUCED_BITS} is, or none at all"
+        )
+
+
+def is_shortened(label: str) -> bool:
+    """Tell whether words of this type lose bits at reduced precision."""
+    kind = KNOWN.get(label)
+    return kind is not None and kind.family == "float" and kind.word * 8 > REDUCED_BITS
 
 
 def dtype(label: str, word: int = 1) -> Dtype:

@@ -262,6 +262,16 @@ class StagedFile:
         if self.size - self._started >= WRITEBACK_BYTES:
             self._start_writeback()
 
+    def patch(self, at: int, data: Buffer) -> None:
+        """Replace bytes that were written already."""
+        view = memoryview(data).cast("B")
+        if at < 0 or at + len(view) > self.size:
+            raise FormatError(f"{self.path} has no bytes {at} to {at + len(view)} yet")
+        with _translated("write", self.path):
+            while view:
+                done = os.pwrite(self._fd, view, at)
+                view, at = view[done:], at + done
+
     def seal(self, *, durable: bool = True) -> Path:
         """Make the content durable, close the file and return its temporary path."""
         if durable:

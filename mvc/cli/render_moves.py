@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mvc.cli.escape import escaped
+from mvc.cli.precision import note_reduced
 from mvc.cli.session import Session
 from mvc.cli.wording import counted, short
 from mvc.ops.checkout import SwitchResult
@@ -15,7 +16,13 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
         commit = done.commit.hex() if done.commit else None
         left = done.left.hex() if done.left else None
         session.json(
-            {"branch": done.branch, "commit": commit, "written": done.written, "left": left}
+            {
+                "branch": done.branch,
+                "commit": commit,
+                "written": done.written,
+                "left": left,
+                "reduced": list(done.reduced),
+            }
         )
         return
     files = f", {counted(done.written, 'file')} written" if done.written else ""
@@ -27,6 +34,7 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
         session.say(f"on branch {escaped(done.branch)}, which has no commits yet")
     else:
         session.say(f"on branch {escaped(done.branch)} at {at}{files}")
+    note_reduced(session, done.reduced)
     if done.left is not None:
         what = counted(done.left_count, "commit")
         verb, it = ("is", "it") if done.left_count == 1 else ("are", "them")
@@ -38,9 +46,10 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
 def restored(session: Session, done: RestoreResult, *, as_json: bool) -> None:
     """Tell which files were brought back."""
     if as_json:
-        session.json({"restored": list(done.restored)})
+        session.json({"restored": list(done.restored), "reduced": list(done.reduced)})
         return
     for path in done.restored:
         session.say(f"restored {escaped(path)}")
+    note_reduced(session, done.reduced)
     if not done.restored:
         session.say("the files are as they should be already")

@@ -75,6 +75,12 @@ def names(source: Source) -> tuple[str, ...]:
         return tuple(info.orig_filename for info in archive.infolist())
 
 
+def headers(source: Source) -> tuple[int, tuple[int, ...]]:
+    """Return where the central directory begins, and each member's local header, in its order."""
+    with _directory(source) as archive:
+        return archive.start_dir, tuple(info.header_offset for info in archive.infolist())
+
+
 def members(source: Source) -> tuple[Member, ...]:
     """Find the members of a zip archive.
 

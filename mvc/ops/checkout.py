@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mvc.base.dtypes import check_precision
 from mvc.base.errors import IntegrityError, MvcError, NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
@@ -26,7 +27,8 @@ class SwitchResult:
     """Where HEAD is now; `branch` is None when it is detached.
 
     `left` is the commit HEAD was at if no branch or tag leads to it, `left_count` how many commits
-    are reached from there only: nothing but the reflog keeps them.
+    are reached from there only: nothing but the reflog keeps them. `reduced` are the files that
+    were written at reduced precision.
     """
 
     branch: str | None
@@ -34,6 +36,19 @@ class SwitchResult:
     written: int
     left: ObjectId | None = None
     left_count: int = 0
+    reduced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """In which way files are written."""
+
+    force: bool
+    precision: int | None
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
 
 
 def switch(
@@ -44,15 +59,18 @@ def switch(
     replace: bool = False,
     start: str | None = None,
     force: bool = False,
+    precision: int | None = None,
     progress: Progress = SILENT,
 ) -> SwitchResult:
     """Go to a branch, making it at `start` (default HEAD) if `create`.
 
     With `replace`, too, a branch of this name is moved there. Raises NegativeAnswer, and changes
-    nothing, if that would lose uncommitted work.
+    nothing, if that would lose uncommitted work. At `precision` 16, float words are written with
+    their low bits zero; without it, files that are so get all their bits back.
     """
+    how = How(force, precision, progress)
     if branch == "-" and not create:
-        return _back(repo, force=force, progress=progress)
+        return _back(repo, how)
     full = BRANCHES + branch
     if create:
         check_branch(branch)
@@ -70,7 +88,7 @@ def switch(
                 return SwitchResult(branch, None, 0)
             raise NotFoundError(f"there is no branch {branch[:80]}", hint=_advice(repo, branch))
         target = found
-    return _go(repo, target, full, branch, force=force, create=create, progress=progress)
+    return _go(repo, target, full, branch, how, create=create)
 
 
 def checkout(
@@ -79,22 +97,25 @@ def checkout(
     *,
     detach: bool = False,
     force: bool = False,
+    precision: int | None = None,
     progress: Progress = SILENT,
 ) -> SwitchResult:
     """Go to a branch by its name, or to any other version with HEAD detached.
 
-    `detach` leaves the branch in any case. `-` is where HEAD was before.
+    `detach` leaves the branch in any case. `-` is where HEAD was before. For `precision` see
+    `switch`.
     """
+    how = How(force, precision, progress)
     if revision == "-":
-        return _back(repo, detach=detach, force=force, progress=progress)
+        return _back(repo, how, detach=detach)
     ref = None
     if not detach:
         if repo.refs.get(BRANCHES + revision) is not None and not revision.startswith("refs/"):
-            return switch(repo, revision, force=force, progress=progress)
+            return switch(repo, revision, force=force, precision=precision, progress=progress)
         ref = repo.refs.head().ref if revision in ("HEAD", "@") else None
     target = revisions.resolve(repo, revision)
     name = ref.removeprefix(BRANCHES) if ref else revision
-    return _go(repo, target, ref, name, force=force, progress=progress)
+    return _go(repo, target, ref, name, how)
 
 
 def move(
@@ -103,9 +124,12 @@ def move(
     target: ObjectId,
     *,
     force: bool = False,
+    precision: int | None = None,
     progress: Progress = SILENT,
-) -> int:
+) -> tuple[str, ...]:
     """Make the files those of `target`; NegativeAnswer if that would lose uncommitted work.
+
+    Returns the files that were written.
 
     HEAD stays. A run that was cut off is completed by running it again: files that already have
     their new content are in nobody's way.
@@ -117,7 +141,7 @@ def move(
             f"uncommitted changes would be lost: {some}",
             hint="commit them, or `mvc restore FILE` or --force to drop them",
         )
-    return tree.move_to(files, head, force=force, progress=progress)
+    return tree.move_to(files, head, force=force, precision=precision, progress=progress)
 
 
 def _go(
@@ -125,24 +149,28 @@ def _go(
     target: ObjectId,
     ref: str | None,
     name: str,
+    how: How,
     *,
-    force: bool,
     create: bool = False,
-    progress: Progress,
 ) -> SwitchResult:
     with locked_worktree(repo) as tree:
         before = _head(repo)
-        written = move(repo, tree, target, force=force, progress=progress)
+        written = move(
+            repo, tree, target, force=how.force, precision=how.precision, progress=how.progress
+        )
+        reduced = tree.at_precision(written)
         if create and ref:
             old = repo.refs.get(ref)
-            how = "created" if old is None else f"moved to {target.hex()[:12]}"
-            repo.refs.update(ref, old, target, repo.change(old, target, f"branch: {how}"))
+            done = "created" if old is None else f"moved to {target.hex()[:12]}"
+            repo.refs.update(ref, old, target, repo.change(old, target, f"branch: {done}"))
         change = repo.change(before.commit, target, _moving(before, name))
         if ref is None or before.ref != ref or before.commit != target:
             repo.refs.set_head(ref or target, change)
     count = _left_behind(repo, before, target)
     left = before.commit if count else None
-    return SwitchResult(ref.removeprefix(BRANCHES) if ref else None, target, written, left, count)
+    return SwitchResult(
+        ref.removeprefix(BRANCHES) if ref else None, target, len(written), left, count, reduced
+    )
 
 
 def _moving(before: Head, name: str) -> str:
@@ -150,16 +178,21 @@ def _moving(before: Head, name: str) -> str:
     return f"checkout: moving from {start} to {name[:80]}"
 
 
-def _back(
-    repo: Repository, *, detach: bool = False, force: bool, progress: Progress
-) -> SwitchResult:
+def _back(repo: Repository, how: How, *, detach: bool = False) -> SwitchResult:
     """Go where HEAD was before it came to where it is."""
     for change in repo.refs.history(keys.HEAD):
         if moved := _MOVED.fullmatch(change.reason):
             name = moved.group(1)
             if change.old and change.old.hex().startswith(name):
                 name = change.old.hex()
-            return checkout(repo, name, detach=detach, force=force, progress=progress)
+            return checkout(
+                repo,
+                name,
+                detach=detach,
+                force=how.force,
+                precision=how.precision,
+                progress=how.progress,
+            )
     raise NotFoundError("HEAD has been nowhere else yet", hint="`mvc branch` lists the branches")
 
 

@@ -42,7 +42,7 @@ def commit_arrays(
         head = _files(repo, parent)
         if pair := clash(sorted({*head, path})):
             raise NegativeAnswer(f"{pair[0]!r} and {pair[1]!r} are one file on some systems")
-        with Transaction(repo.store, repo.scratch) as tx:
+        with Transaction(repo.store, repo.scratch, repo.codec(request.codec)) as tx:
             base, _ = declared_base(repo, request.base, parent)
             bases = FileBases(CommitBases(repo, head, base), path, source.size)
             stored = ingest(tx, source, bases=bases)
@@ -60,7 +60,7 @@ def _leave(tree: Worktree, path: str, before: Entry | None) -> None:
     """Note that the file on disk is behind, unless it holds work that was never committed."""
     stat = fileio.stat_file(tree.root / path)
     held = tree.state.files.get(path)
-    behind = isinstance(held, Left) and held.stat == stat
+    behind = (isinstance(held, Left) and held.stat == stat) or tree.reduced(path, stat)
     if stat is None or behind or (before is not None and tree.same(path, stat, before)):
         tree.state.files[path] = Left(stat)
     else:

@@ -68,6 +68,7 @@ def _check(work: Worktree, old: str, new: str, *, force: bool) -> None:
 
 def _move(work: Worktree, old: str, new: str) -> None:
     before = fileio.stat_file(work.root / old)
+    work.reduced(old, before)
     known = work.state.files[old]
     after = fileio.Anchored(work.root).put(work.root / old, tuple(new.split("/")))
     fileio.remove_empty_dirs((work.root / old).parent, work.root)

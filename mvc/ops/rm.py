@@ -67,6 +67,8 @@ def _refuse_to_lose(work: Worktree, paths: list[str]) -> None:
         stat = fileio.stat_file(work.root / path)
         if stat is None or (path in head and work.same(path, stat, head[path])):
             continue
+        if work.reduced(path, stat):
+            continue
         what = "has changes that are not committed" if path in head else "was never committed"
         raise NegativeAnswer(
             f"{path!r} {what}",

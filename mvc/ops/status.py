@@ -18,6 +18,7 @@ class StatusResult:
     """Where HEAD is and how the files differ from it.
 
     `renamed` pairs those of `deleted` and `added` that are known to have the same content.
+    `reduced` are the files at reduced precision, which no commit takes up.
     """
 
     branch: str | None
@@ -28,6 +29,7 @@ class StatusResult:
     deleted: tuple[str, ...]
     untracked: tuple[str, ...]
     renamed: tuple[tuple[str, str], ...] = ()
+    reduced: tuple[str, ...] = ()
 
 
 def status(repo: Repository) -> StatusResult:
@@ -49,6 +51,7 @@ def status(repo: Repository) -> StatusResult:
         changes.deleted,
         changes.untracked,
         _renamed(tree, files, changes),
+        changes.reduced,
     )
 
 

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from mvc.base.dtypes import KNOWN, numpy_dtype
+from mvc.base.dtypes import KNOWN, check_precision, is_shortened, numpy_dtype
 from mvc.base.errors import FormatError, IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.formats.safetensors_writer import Array
 from mvc.objects.model import Content, Placed, Tensor, ViewOf
 from mvc.repo.metadata import read_checkpoint, read_layout, read_tensor
+from mvc.repo.precision import inline_words, load_words
 from mvc.repo.trees import tensors
-from mvc.store.chunks import load_bytes
 from mvc.store.object_store import ObjectStore
 
 
@@ -40,12 +40,16 @@ def from_memory(given: Mapping[str, Any] | TensorFile) -> dict[str, Array]:
     return {str(name): _exported(str(name), get(name)) for name in given.keys()}  # noqa: SIM118
 
 
-def load_checkpoint(store: ObjectStore, wanted: ObjectId) -> dict[str, NDArray[Any]]:
+def load_checkpoint(
+    store: ObjectStore, wanted: ObjectId, precision: int | None = None
+) -> dict[str, NDArray[Any]]:
     """Return all tensors of a checkpoint by name, verified, as writable arrays.
 
     Types without a NumPy equivalent (below a byte, quantised blocks) come as uint8 arrays of
-    their bytes. Names that share elements in the file share memory here.
+    their bytes. Names that share elements in the file share memory here. At `precision` 16 the
+    words of wider floats come with their low bits zero. Raises UsageError for any other.
     """
+    check_precision(precision)
     checkpoint = read_checkpoint(store, wanted)
     layout = read_layout(store, checkpoint.layout)
     turned = {part.name for part in layout.extents if isinstance(part, Placed) and part.transposed}
@@ -53,7 +57,7 @@ def load_checkpoint(store: ObjectStore, wanted: ObjectId) -> dict[str, NDArray[A
     found: dict[str, NDArray[Any]] = {}
     for name, entry in tensors(store, checkpoint.tensors).items():
         tensor = read_tensor(store, entry.id)
-        array = load_tensor(store, tensor)
+        array = load_tensor(store, tensor, precision)
         flat[name] = array.reshape(-1)
         found[name] = array.T if name in turned else array
     for view in layout.views:
@@ -61,22 +65,25 @@ def load_checkpoint(store: ObjectStore, wanted: ObjectId) -> dict[str, NDArray[A
     return found
 
 
-def load_tensor(store: ObjectStore, tensor: Tensor) -> NDArray[Any]:
+def load_tensor(store: ObjectStore, tensor: Tensor, precision: int | None = None) -> NDArray[Any]:
     """Return one tensor as a writable array in C order."""
+    top = precision is not None and is_shortened(tensor.dtype)
     data = np.empty(tensor.content.size, np.uint8)
     at = 0
-    for piece in _pieces(store, tensor.content):
+    for piece in _pieces(store, tensor.content, top=top):
         data[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
         at += len(piece)
     kind = numpy_dtype(tensor.dtype)
     return data if kind is None else data.view(kind).reshape(tensor.shape)
 
 
-def _pieces(store: ObjectStore, content: Content) -> Iterator[bytes | memoryview]:
+def _pieces(store: ObjectStore, content: Content, *, top: bool) -> Iterator[bytes | memoryview]:
     if not content.chunks:
-        yield content.inline
+        yield inline_words(content, top=top)
     jobs = ((name, content.chunk_bytes(number)) for number, name in enumerate(content.chunks))
-    yield from ordered_map(lambda job: load_bytes(store, job[0], content.word, job[1]), jobs)
+    yield from ordered_map(
+        lambda job: load_words(store, job[0], content.word, job[1], top=top), jobs
+    )
 
 
 def _view(source: NDArray[Any], view: ViewOf) -> NDArray[Any]:

@@ -6,8 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from mvc.base.errors import IntegrityError
+from mvc.base import fileio
+from mvc.base.dtypes import is_shortened
+from mvc.base.errors import FormatError, IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.base.progress import SILENT, Progress
@@ -15,11 +18,16 @@ from mvc.codec.segments import swapped
 from mvc.objects.model import Checkpoint, Content, Placed
 from mvc.objects.tree import Entry
 from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
+from mvc.repo.precision import inline_words, load_words, loses_bits
 from mvc.repo.trees import tensors
-from mvc.store.chunks import load_bytes
 from mvc.store.object_store import ObjectStore
 
+if TYPE_CHECKING:
+    from mvc.formats.zip_checksums import Span
+
 MERGED_BYTES = 1 << 20
+HASH_BYTES = 4 << 20
+_ZIP = b"PK\x03\x04"
 Write = Callable[[bytes | memoryview], None]
 
 
@@ -41,6 +49,54 @@ def write_file(
         pieces = _content_pieces(store, blob.content, swap=False)
     else:
         raise IntegrityError(f"a {entry.kind} is not a file")
+    sha256, written = _write(pieces, write, progress)
+    if sha256 != expected or written != size:
+        raise IntegrityError(
+            f"object {entry.id.hex()[:12]} does not come back with its SHA-256",
+            hint="run `mvc fsck` to see what is damaged",
+        )
+    return expected
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The SHA-256 of what was written, and whether bits of floats were left out."""
+
+    sha256: bytes
+    shortened: bool
+
+
+def stage_file(
+    store: ObjectStore,
+    entry: Entry,
+    staged: fileio.StagedFile,
+    *,
+    short: bool = False,
+    progress: Progress = SILENT,
+) -> Written:
+    """Write a file's bytes to an empty staged file; if `short`, at reduced precision.
+
+    Every word is verified against the ids of the version all the same; a file that has words
+    with fewer bits has no recorded SHA-256 to compare with. Raises IntegrityError.
+    """
+    if not short or not loses_bits(store, entry):
+        return Written(write_file(store, entry, staged.write, progress), False)
+    checkpoint = read_checkpoint(store, entry.id)
+    changed: list[Span] = []
+    pieces = _checkpoint_pieces(store, checkpoint, changed)
+    sha256, written = _write(pieces, staged.write, progress)
+    if written != checkpoint.size:
+        raise IntegrityError(
+            f"object {entry.id.hex()[:12]} does not come back with its size",
+            hint="run `mvc fsck` to see what is damaged",
+        )
+    with fileio.Reader(staged.path) as reader:
+        if reader.size >= len(_ZIP) and reader.read_at(0, len(_ZIP)) == _ZIP:
+            sha256 = _repaired(reader, staged, changed)
+    return Written(sha256, True)
+
+
+def _write(pieces: Iterator[Piece], write: Write, progress: Progress) -> tuple[bytes, int]:
     sha256 = hashlib.sha256()
     written = 0
     for data in ordered_map(lambda job: job(), _merged(pieces)):
@@ -48,12 +104,23 @@ def write_file(
         sha256.update(data)
         written += len(data)
         progress.advance(len(data))
-    if sha256.digest() != expected or written != size:
-        raise IntegrityError(
-            f"object {entry.id.hex()[:12]} does not come back with its SHA-256",
-            hint="run `mvc fsck` to see what is damaged",
-        )
-    return expected
+    return sha256.digest(), written
+
+
+def _repaired(reader: fileio.Reader, staged: fileio.StagedFile, changed: list[Span]) -> bytes:
+    """Bring the checksums inside a zip up to date; return the SHA-256 of the whole."""
+    from mvc.formats.zip_checksums import repairs
+
+    try:
+        for at, data in list(repairs(reader, changed)):
+            staged.patch(at, data)
+    except FormatError:
+        # It only looks like a zip: no reader compares checksums that it cannot find.
+        pass
+    sha256 = hashlib.sha256()
+    for at in range(0, reader.size, HASH_BYTES):
+        sha256.update(reader.read_at(at, min(HASH_BYTES, reader.size - at)))
+    return sha256.digest()
 
 
 def content_bytes(store: ObjectStore, content: Content) -> bytes:
@@ -90,28 +157,43 @@ def _merged(pieces: Iterator[Piece]) -> Iterator[Job]:
         yield partial(b"".join, waiting)
 
 
-def _checkpoint_pieces(store: ObjectStore, checkpoint: Checkpoint) -> Iterator[Piece]:
+def _checkpoint_pieces(
+    store: ObjectStore, checkpoint: Checkpoint, changed: list[Span] | None = None
+) -> Iterator[Piece]:
+    """Yield a checkpoint's bytes; with `changed`, at reduced precision, noting where that is."""
     held = tensors(store, checkpoint.tensors)
+    at = 0
     for extent in read_layout(store, checkpoint.layout).extents:
+        swap = top = False
         if isinstance(extent, Placed):
             entry = held.get(extent.name)
             if entry is None:
                 raise IntegrityError("a layout names a tensor that its checkpoint lacks")
-            content = read_tensor(store, entry.id).content
-            yield from _content_pieces(store, content, swap=extent.big_endian)
+            tensor = read_tensor(store, entry.id)
+            content, swap = tensor.content, extent.big_endian
+            top = changed is not None and is_shortened(tensor.dtype)
         else:
-            yield from _content_pieces(store, extent.content, swap=False)
+            content = extent.content
+        if changed is not None and top:
+            changed.append((at, at + content.size))
+        at += content.size
+        yield from _content_pieces(store, content, swap=swap, top=top)
 
 
-def _content_pieces(store: ObjectStore, content: Content, *, swap: bool) -> Iterator[Piece]:
+def _content_pieces(
+    store: ObjectStore, content: Content, *, swap: bool, top: bool = False
+) -> Iterator[Piece]:
     if not content.chunks:
-        data = content.inline
+        data = inline_words(content, top=top)
         yield Piece(swapped(data, content.word) if swap and data else data)
     for number, wanted in enumerate(content.chunks):
         size = content.chunk_bytes(number)
-        yield Piece(load=partial(_load, store, wanted, content.word, size, swap=swap))
+        job = partial(_load, store, wanted, content.word, size, swap=swap, top=top)
+        yield Piece(load=job)
 
 
-def _load(store: ObjectStore, wanted: ObjectId, word: int, size: int, *, swap: bool) -> memoryview:
-    data = load_bytes(store, wanted, word, size)
+def _load(
+    store: ObjectStore, wanted: ObjectId, word: int, size: int, *, swap: bool, top: bool
+) -> memoryview:
+    data = load_words(store, wanted, word, size, top=top)
     return swapped(data, word) if swap else data

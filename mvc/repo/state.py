@@ -28,13 +28,16 @@ VERSION = 1
 class Known:
     """A file's content as an object, and the stat it had at `seen_ns`.
 
-    `sha256` is what the file has; `id` is None for a file never committed.
+    `sha256` is what the file has; `id` is None for a file never committed. Where `precision` is
+    given, the file is that object with only so many bits of each float word, and `sha256` is not
+    the object's.
     """
 
     id: ObjectId | None
     sha256: bytes
     stat: FileStat
     seen_ns: int
+    precision: int | None = None
 
     def proves(self, stat: FileStat) -> bool:
         """Tell whether a file with this stat still has the content."""
@@ -126,7 +129,8 @@ def _packed(held: Known | Left) -> list[object]:
     numbers = [] if stat is None else [stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode]
     if isinstance(held, Left):
         return [numbers]
-    return [held.id, held.sha256, numbers, held.seen_ns]
+    precision = [] if held.precision is None else [held.precision]
+    return [held.id, held.sha256, numbers, held.seen_ns, *precision]
 
 
 def _load(path: Path) -> dict[str, Held] | None:
@@ -146,14 +150,15 @@ def _load(path: Path) -> dict[str, Held] | None:
 
 
 def _unpacked(value: object) -> Known | Left:
-    items = array(value, 4)
+    items = array(value, 5)
     if len(items) == 1:
         return Left(FileStat(*array(items[0], 4)) if items[0] else None)
-    held, sha256, stat, seen = items
+    held, sha256, stat, seen, *precision = items
     numbers = [number for number in array(stat, 4) if type(number) is int]
     return Known(
         None if held is None else check_id(held),
         raw(sha256, 32),
         FileStat(*numbers),
         natural(seen),
+        natural(precision[0], 64) if precision else None,
     )

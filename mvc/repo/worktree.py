@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mvc.base import fileio
@@ -19,6 +19,7 @@ from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import trees
 from mvc.repo.ignore import ALWAYS, Ignore
+from mvc.repo.in_the_way import check_free
 from mvc.repo.metadata import file_sha256
 from mvc.repo.names import FOLDER, name_problem, split_path
 from mvc.repo.repository import Repository, is_repository
@@ -29,12 +30,17 @@ READ_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Tracked paths that differ from HEAD, and untracked ones, each list in order."""
+    """Tracked paths that differ from HEAD, and untracked ones, each list in order.
+
+    `reduced` are files at reduced precision. Unless HEAD has another version of it, such a file
+    does not count as different.
+    """
 
     added: tuple[str, ...]
     modified: tuple[str, ...]
     deleted: tuple[str, ...]
     untracked: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -71,8 +77,21 @@ class Worktree:
         return self._changes(head, self.same, untracked=untracked)
 
     def candidates(self, head: dict[str, Entry]) -> Changes:
-        """Return what may have changed, reading nothing; a file only touched counts, too."""
-        return self._changes(head, self._proven, untracked=False)
+        """Return what may have changed, reading nothing; a file only touched counts, too.
+
+        Raises NegativeAnswer for a file at reduced precision of another version than HEAD's: its
+        content is no version of its own.
+        """
+        found = self._changes(head, self._proven, untracked=False)
+        for path in {*found.added, *found.modified} & set(found.reduced):
+            known = self.state.files[path]
+            bits = known.precision if isinstance(known, Known) else None
+            raise NegativeAnswer(
+                f"{path} is here at precision {bits} only, of a version that HEAD does not have",
+                hint=f"`mvc restore --source REV {path}` writes all its bits"
+                + (f", `mvc restore {path}` HEAD's file" if path in head else ""),
+            )
+        return found
 
     def _changes(
         self,
@@ -82,11 +101,16 @@ class Worktree:
         untracked: bool,
     ) -> Changes:
         tracked = self.state.files
-        added, modified, deleted = [], [], [path for path in head if path not in tracked]
-        for path, held in tracked.items():
+        added, modified, reduced = [], [], []
+        deleted = [path for path in head if path not in tracked]
+        for path, held in list(tracked.items()):
             stat = fileio.stat_file(self.root / path)
             if isinstance(held, Left) and held.stat == stat and path in head:
                 continue
+            if short := self.reduced(path, stat):
+                reduced.append(path)
+                if path in head and head[path].id == short.id:
+                    continue
             if stat is None and fileio.kind(self.root / path) != "other":
                 if path in head:
                     deleted.append(path)
@@ -96,8 +120,39 @@ class Worktree:
                 modified.append(path)
         others = self.untracked() if untracked else ()
         return Changes(
-            tuple(sorted(added)), tuple(sorted(modified)), tuple(sorted(deleted)), others
+            tuple(sorted(added)),
+            tuple(sorted(modified)),
+            tuple(sorted(deleted)),
+            others,
+            tuple(sorted(reduced)),
         )
+
+    def at_precision(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the paths that are known to be at reduced precision."""
+        return tuple(
+            path
+            for path in sorted(paths)
+            if isinstance(known := self.state.files.get(path), Known) and known.precision
+        )
+
+    def reduced(self, path: str, stat: fileio.FileStat | None) -> Known | None:
+        """Return what is known of a file that is at reduced precision still, else None.
+
+        One that was changed since is the user's own work from then on.
+        """
+        known = self.state.files.get(path)
+        if stat is None or not isinstance(known, Known) or known.precision is None:
+            return None
+        if known.proves(stat):
+            return known
+        seen = fileio.now_ns()
+        sha256, read_stat = hash_file(self.root / path)
+        same = sha256 == known.sha256
+        found = Known(None, sha256, read_stat, seen)
+        if same:
+            found = replace(known, stat=read_stat, seen_ns=seen)
+        self.state.files[path] = found
+        return found if same else None
 
     def same(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
         """Tell whether a file has the content of an entry, reading it only if the stat is new."""
@@ -123,14 +178,30 @@ class Worktree:
             self._learned[path] = found
         return True
 
-    def has(self, path: str, entry: Entry) -> bool:
-        """Tell whether a path is a file with the content of an entry."""
+    def has(self, path: str, entry: Entry, precision: int | None = None) -> bool:
+        """Tell whether a path is a file with the content of an entry, at that precision."""
         stat = fileio.stat_file(self.root / path)
-        return stat is not None and self.same(path, stat, entry)
+        if stat is None:
+            return False
+        if short := self.reduced(path, stat):
+            return (short.id, short.precision) == (entry.id, precision)
+        if precision is not None and self._loses_bits(entry):
+            return False
+        return self.same(path, stat, entry)
+
+    def _loses_bits(self, entry: Entry) -> bool:
+        from mvc.repo.precision import loses_bits
+
+        return loses_bits(self.repo.store, entry)
 
     def _proven(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
         known = self.state.files.get(path)
-        return isinstance(known, Known) and known.id == entry.id and known.proves(stat)
+        return (
+            isinstance(known, Known)
+            and known.id == entry.id
+            and known.precision is None
+            and known.proves(stat)
+        )
 
     def untracked(self) -> tuple[str, ...]:
         """Return the files that are neither tracked nor ignored."""
@@ -151,6 +222,8 @@ class Worktree:
             held = self.state.files.get(path)
             if stat is None or (isinstance(held, Left) and held.stat == stat):
                 continue
+            if self.reduced(path, stat):
+                continue
             versions = [files[path] for files in (head, target) if path in files]
             if not any(self.same(path, stat, entry) for entry in versions):
                 lost.append(path)
@@ -162,26 +235,21 @@ class Worktree:
         head: dict[str, Entry],
         *,
         force: bool = False,
+        precision: int | None = None,
         progress: Progress = SILENT,
-    ) -> int:
-        """Make the tracked files those of `target`; return how many files were written.
+    ) -> tuple[str, ...]:
+        """Make the tracked files those of `target`; return the files that were written.
 
         Local changes to files that are equal in both versions are kept unless `force`. Raises
         NegativeAnswer, before anything is changed, where something is in the way of a file.
         """
-        wanted = []
-        for path, entry in target.items():
-            stat = fileio.stat_file(self.root / path)
-            untouched = path in head and head[path].id == entry.id
-            if stat is not None and (self.same(path, stat, entry) or (untouched and not force)):
-                continue
-            held = self.state.files.get(path)
-            kept = path not in self.state.files or isinstance(held, Left)
-            if stat is None and untouched and kept and not force:
-                continue
-            wanted.append(path)
+        wanted = [
+            path
+            for path, entry in target.items()
+            if self._to_write(path, entry, head, force=force, precision=precision)
+        ]
         gone = [path for path in head if path not in target and path in self.state.files]
-        self.check_free(wanted, set(gone), force=force)
+        check_free(self.root, wanted, set(gone), force=force)
         for path in gone:
             self._check_unchanged(path)
             self._anchor.remove(tuple(path.split("/")))
@@ -189,8 +257,34 @@ class Worktree:
         for path, entry in target.items():
             if force or path not in head or head[path].id != entry.id:
                 self.track(path)
-        self.write({path: target[path] for path in wanted}, progress)
-        return len(wanted)
+        self.write({path: target[path] for path in wanted}, progress, precision=precision)
+        return tuple(wanted)
+
+    def _to_write(
+        self,
+        path: str,
+        entry: Entry,
+        head: dict[str, Entry],
+        *,
+        force: bool,
+        precision: int | None,
+    ) -> bool:
+        """Tell whether a file has to be written to be as in `entry`."""
+        stat = fileio.stat_file(self.root / path)
+        if self.has(path, entry, precision):
+            return False
+        untouched = path in head and head[path].id == entry.id
+        if stat is not None and (
+            self.reduced(path, stat) or (precision is not None and self.same(path, stat, entry))
+        ):
+            # Nothing of its content is lost if it is still what was looked at.
+            self._seen[path] = stat
+            return True
+        if stat is not None:
+            return force or not untouched
+        held = self.state.files.get(path)
+        kept = path not in self.state.files or isinstance(held, Left)
+        return force or not (untouched and kept)
 
     def track(self, path: str) -> None:
         """Track a path from now on."""
@@ -205,12 +299,18 @@ class Worktree:
             self.track(path)
         self.state.save()
 
-    def write(self, files: dict[str, Entry], progress: Progress = SILENT) -> None:
+    def write(
+        self,
+        files: dict[str, Entry],
+        progress: Progress = SILENT,
+        *,
+        precision: int | None = None,
+    ) -> None:
         """Write files of a version in place, each appearing whole, and track them."""
         if not files:
             self.state.save()
             return
-        from mvc.repo.restore import write_file
+        from mvc.repo.restore import stage_file
 
         fileio.reap(self.repo.scratch)
         durable = bool(self.repo.config.get("core.sync_worktree"))
@@ -219,55 +319,25 @@ class Worktree:
             for path, entry in files.items():
                 staged = fileio.StagedFile(workspace.path)
                 try:
-                    sha256 = write_file(self.repo.store, entry, staged.write, progress)
+                    done = stage_file(
+                        self.repo.store,
+                        entry,
+                        staged,
+                        short=precision is not None,
+                        progress=progress,
+                    )
                     sealed = staged.seal(durable=durable)
                     self._check_unchanged(path)
                     stat = self._anchor.put(sealed, tuple(path.split("/")))
                 finally:
                     staged.discard()
-                self.state.files[path] = Known(entry.id, sha256, stat, fileio.now_ns())
+                bits = precision if done.shortened else None
+                self.state.files[path] = Known(entry.id, done.sha256, stat, fileio.now_ns(), bits)
         if durable:
             self._anchor.sync([tuple(path.split("/")) for path in files])
         progress.finish()
         self.state.settle(self.root, list(files))
         self.state.save()
-
-    def check_free(self, paths: list[str], leaving: set[str], *, force: bool) -> None:
-        """Raise NegativeAnswer if something that is no file is where files are to be written.
-
-        `leaving` are the tracked files that are removed before. `force` lets a link or a pipe be
-        replaced, but never lets one be followed or a directory vanish.
-        """
-        sound: set[str] = {""}
-        for path in paths:
-            above = path.rpartition("/")[0]
-            if above not in sound:
-                self._check_folder(above, leaving)
-                sound.add(above)
-            found = fileio.kind(self.root / path)
-            if found == "directory" and not self._empties(path, leaving):
-                raise _in_the_way(path, "it is a directory")
-            if found == "other" and not force:
-                raise _in_the_way(path, "it is not a file")
-
-    def _check_folder(self, folder: str, leaving: set[str]) -> None:
-        pieces = folder.split("/")
-        for depth in range(1, len(pieces) + 1):
-            part = "/".join(pieces[:depth])
-            found = fileio.kind(self.root / part)
-            if found == "missing" or part in leaving:
-                return
-            if found != "directory":
-                raise _in_the_way(part, "it is not a directory")
-
-    def _empties(self, folder: str, leaving: set[str]) -> bool:
-        """Tell whether a directory will be gone once the files of `leaving` are."""
-        inside = [f"{folder}/{name}" for name in fileio.names(self.root / folder)]
-        return bool(inside) and all(
-            path in leaving
-            or (fileio.kind(self.root / path) == "directory" and self._empties(path, leaving))
-            for path in inside
-        )
 
     def _check_unchanged(self, path: str) -> None:
         """Raise NegativeAnswer if a file changed after it was found to hold nothing new."""
@@ -331,12 +401,6 @@ def check_addable(path: str) -> None:
         split_path(path)
     except FormatError as error:
         raise NegativeAnswer(error.message, hint="move it to a shorter path") from None
-
-
-def _in_the_way(path: str, why: str) -> NegativeAnswer:
-    return NegativeAnswer(
-        f"{path} is in the way: {why}", hint="move it elsewhere and run this again"
-    )
 
 
 @contextmanager

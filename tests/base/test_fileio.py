@@ -59,6 +59,17 @@ def test_reading_goes_on_after_a_short_read(
         assert reader.read_at(1, 9) == b"123456789"
 
 
+def test_bytes_of_a_staged_file_can_be_replaced_but_not_added_that_way(tmp_path: Path) -> None:
+    staged = fileio.StagedFile(tmp_path)
+    staged.write(b"0123456789")
+    staged.patch(8, b"xy")
+    staged.write(b"z")
+    for at, data in ((10, b"ab"), (-1, b"a")):
+        with pytest.raises(FormatError):
+            staged.patch(at, data)
+    assert staged.seal().read_bytes() == b"01234567xyz"
+
+
 def test_a_file_that_became_shorter_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")

@@ -47,6 +47,7 @@ def test_status_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "deleted": [],
         "untracked": [],
         "renamed": [],
+        "reduced": [],
     }
     mvc.write("a.txt", "a")
     head = mvc.commit("a")

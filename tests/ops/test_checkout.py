@@ -177,9 +177,9 @@ def test_a_file_that_training_writes_during_a_checkout_is_left_as_it_is(
 ) -> None:
     real = worktree.Worktree.write
 
-    def trained(tree: worktree.Worktree, *args: object) -> None:
+    def trained(tree: worktree.Worktree, *args: object, **options: object) -> None:
         world.write("a", b"epoch 7")
-        real(tree, *args)  # type: ignore[arg-type]
+        real(tree, *args, **options)  # type: ignore[arg-type]
 
     if when == "before":
         monkeypatch.setattr(worktree.Worktree, "write", trained)

@@ -14,6 +14,7 @@ from mvc.cli.arguments import (
     paths_after_dashes,
 )
 from mvc.cli.complete import revisions
+from mvc.cli.precision import precision_option
 from mvc.cli.render_moves import restored, switched
 from mvc.cli.session import Session, pass_session
 
@@ -26,12 +27,14 @@ from mvc.cli.session import Session, pass_session
         "mvc checkout v1.0",
         "mvc checkout -b car-17 main",
         "mvc checkout HEAD~2 -- model.onnx",
+        "mvc checkout --precision 16 v1.0",
         exit_status="1 when changes that are not committed would be lost.",
     ),
 )
 @click.option("-b", "new", metavar="NEW", help="Make the branch NEW and go to it.")
 @click.option("-B", "again", metavar="NEW", help="As -b, also where NEW exists: it moves.")
 @click.option("-f", "--force", is_flag=True, help="Drop changes that are not committed.")
+@precision_option
 @json_option
 @click.argument(
     "revision", metavar="[REV | BRANCH] [-- PATH...]", required=False, shell_complete=revisions
@@ -45,13 +48,15 @@ def command(
     new: str | None,
     again: str | None,
     force: bool,
+    precision: int | None,
     as_json: bool,
 ) -> None:
     """Go to a branch or version, or bring back files.
 
     A branch becomes the current one; any other revision leaves all branches (HEAD is detached).
     `-` is where HEAD was before. With PATHs, only these files are written as they are in REV (by
-    default HEAD), and HEAD stays where it is.
+    default HEAD), and HEAD stays where it is. With --precision 16, float words come with their low
+    bits zero, read without the lower half of what is stored; without it, all bits come back.
     """
     from mvc.ops.checkout import checkout, switch
     from mvc.ops.restore import restore
@@ -63,7 +68,13 @@ def command(
                 "after `--` come the files to bring back", hint="mvc checkout [REV] -- FILE"
             )
         given = [session.path(path) for path in paths]
-        done = restore(session.repo, given, source=revision, progress=session.progress)
+        done = restore(
+            session.repo,
+            given,
+            source=revision,
+            precision=precision,
+            progress=session.progress,
+        )
         restored(session, done, as_json=as_json)
         return
     name = again or new
@@ -77,12 +88,17 @@ def command(
             replace=again is not None,
             start=revision,
             force=force,
+            precision=precision,
             progress=session.progress,
         )
         note_ambiguous(session, name)
     else:
         with files_meant(session, "checkout", (revision or "HEAD",)):
             moved = checkout(
-                session.repo, revision or "HEAD", force=force, progress=session.progress
+                session.repo,
+                revision or "HEAD",
+                force=force,
+                precision=precision,
+                progress=session.progress,
             )
     switched(session, moved, as_json=as_json)

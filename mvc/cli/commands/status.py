@@ -66,14 +66,22 @@ def _long(session: Session, found: StatusResult) -> None:
         session.write("\nUntracked files:\n  (`mvc add FILE` starts tracking)")
         for path in found.untracked:
             session.write(session.style(f"    {escaped(session.from_here(path))}", "red"))
+    if found.reduced:
+        session.write("\nAt reduced precision, taken up by no commit:")
+        session.write("  (`mvc restore FILE` brings all bits back)")
+        for path in found.reduced:
+            session.write(f"    {escaped(session.from_here(path))}")
     if found.clean:
-        if found.head is None:
-            tail = "" if found.untracked else ": `mvc add FILE` starts tracking"
-        else:
-            tail = (
-                ", but files are untracked" if found.untracked else ", all tracked files are clean"
-            )
-        session.write(("\n" if found.untracked else "") + "Nothing to commit" + tail)
+        _nothing(session, found)
+
+
+def _nothing(session: Session, found: StatusResult) -> None:
+    if found.head is None:
+        tail = "" if found.untracked else ": `mvc add FILE` starts tracking"
+    else:
+        tail = ", but files are untracked" if found.untracked else ", all tracked files are clean"
+    gap = "\n" if found.untracked or found.reduced else ""
+    session.write(gap + "Nothing to commit" + tail)
 
 
 def _tracked(session: Session, found: StatusResult) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,41 @@
+"""The option --precision, and what is said of files that were written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from mvc.base.dtypes import REDUCED_BITS
+from mvc.cli.escape import escaped
+from mvc.cli.session import Session
+from mvc.cli.wording import counted
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_SHOWN = 3
+
+
+def precision_option(function: Function) -> Function:
+    """Add --precision."""
+    return click.option(
+        "--precision",
+        metavar=str(REDUCED_BITS),
+        type=int,
+        help=f"Only the top {REDUCED_BITS} bits of float32 and float64 words, the others zero.",
+    )(function)
+
+
+def note_reduced(session: Session, paths: Sequence[str], *, here: bool = True) -> None:
+    """Say which files have not the bytes that were committed; `here` for the working copy."""
+    if not paths:
+        return
+    some = ", ".join(escaped(path) for path in paths[:_SHOWN])
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    whose = "its SHA-256 is" if len(paths) == 1 else "their SHA-256s are"
+    session.note(
+        f"{counted(len(paths), 'file')} at precision {REDUCED_BITS}: {some}{more}; "
+        f"every word is verified, but {whose} not the committed one"
+    )
+    if here:
+        session.note("no commit takes them up; `mvc restore FILE` brings all bits back")
