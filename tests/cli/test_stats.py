@@ -79,7 +79,7 @@ def test_tensors_are_listed_with_cause_and_base(trained: Console) -> None:
     assert row[0] == "float32"
     assert row[-4:] == ["delta", "2", "parent", "head.weight"]
     assert lines[-1] == "1 tensor of 36.0 kB: equal to what is there"
-    body, head = trained("stats", "--tensors", "HEAD:net.safetensors", "--json").json["tensors"]
+    body, head = trained("stats", "HEAD:net.safetensors", "--json").json["tensors"]
     assert (body["cause"], body["stored_bytes"], body["base"]) == ("equal", 0, None)
     assert (head["cause"], head["depth"], len(head["base"])) == ("delta", 2, 64)
     assert head["base_place"] == {"path": "net.safetensors", "name": "head.weight"}
@@ -95,7 +95,7 @@ def test_an_empty_repository_has_no_versions(mvc: Console) -> None:
 def test_what_is_no_revision_is_told(trained: Console) -> None:
     assert "no revision" in trained("stats", "epoch", code=3).err
     done = trained("stats", "net.safetensors", code=3)
-    assert "mvc stats --tensors HEAD:net.safetensors" in done.err
+    assert "mvc stats HEAD:net.safetensors" in done.err
     assert "one version" in trained("stats", "--tensors", "HEAD", "HEAD~1", code=2).err
     assert trained("stats", "--tensors", "HEAD:nothing", code=3).out == ""
 

@@ -20,12 +20,13 @@ NEWEST = 10
     epilog=examples(
         "mvc stats",
         "mvc stats main..car-17",
-        "mvc stats --tensors HEAD:text/encoder.safetensors",
+        "mvc stats --tensors HEAD~1",
+        "mvc stats HEAD:text/encoder.safetensors",
     ),
 )
 @click.option("--commits", "all_commits", is_flag=True, help="List all versions.")
 @click.option("-n", "--max-count", type=click.IntRange(0), metavar="N", help="List the N newest.")
-@click.option("--tensors", is_flag=True, help="The tensors of one version (default: HEAD) or file.")
+@click.option("--tensors", is_flag=True, help="The tensors of one version (default: HEAD).")
 @json_option
 @click.argument("revision", nargs=-1, metavar="[REV | A..B | REV:FILE]...", shell_complete=offered)
 @pass_session
@@ -41,10 +42,10 @@ def command(
 
     The bytes of all versions' files and those stored for them: by cause, by deltas in a row, and
     for the newest 10 versions. With revisions, of what they reach. An object counts for the oldest
-    version that has it. No weights are decoded.
+    version that has it. REV:FILE shows the tensors of a file. No weights are decoded.
     """
-    with files_meant(session, "stats", revision, instead="mvc stats --tensors HEAD:{top}"):
-        if tensors:
+    with files_meant(session, "stats", revision, instead="mvc stats HEAD:{top}"):
+        if tensors or any(":" in word for word in revision):
             _tensors(session, revision, as_json=as_json)
         else:
             limit = None if all_commits else NEWEST if max_count is None else max_count
@@ -72,7 +73,7 @@ def _tensors(session: Session, revision: tuple[str, ...], *, as_json: bool) -> N
     from mvc.ops.tensor_stats import tensor_stats
 
     if len(revision) > 1:
-        raise UsageError("--tensors takes one version", hint="write: mvc stats --tensors REV")
+        raise UsageError("tensors are those of one version", hint="write: mvc stats --tensors REV")
     found = tensor_stats(session.repo, *revision)
     if as_json:
         from mvc.cli.stats_json import of_tensors
