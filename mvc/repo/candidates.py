@@ -74,10 +74,12 @@ class FileBases:
                 yield tensor
 
     def _elsewhere(self, extent: Extent) -> Iterator[Tensor]:
-        for model in self._others:
-            tensor = _named(model, extent) or self._counterpart(model, extent)
-            if tensor is not None:
-                yield tensor
+        """Yield tensors of other files: of this name, or else those that may have been renamed."""
+        for look in (_named, self._counterpart):
+            found = [tensor for model in self._others if (tensor := look(model, extent))]
+            yield from found
+            if found:
+                return
 
     def _counterpart(self, model: Model, extent: Extent) -> Tensor | None:
         if model not in self._renamed:
