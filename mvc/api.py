@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mvc.repo.arrays import TensorFile
+    from mvc.repo.holdings import Tally, VersionUse
 
 DEFAULT_PATH = "model.safetensors"
 
@@ -40,6 +41,28 @@ class Version:
     params: dict[str, Scalar]
     metrics: dict[str, float]
     labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What versions take; the fields are those of `mvc stats --json` (docs/json.md).
+
+    A tally has `tensors`, `chunks`, `raw_bytes`, `stored_bytes`. `depth` is by deltas in a row.
+    `versions` are by id, newest first: `raw`, `new`, `stored` and `recovery` bytes.
+    """
+
+    raw_bytes: int
+    stored_bytes: int
+    pack_bytes: int
+    metadata_bytes: int
+    index_bytes: int
+    other_bytes: int
+    kept_bytes: int
+    objects: int
+    packs: int
+    by_cause: dict[str, Tally]
+    depth: dict[int, Tally]
+    versions: dict[str, VersionUse]
 
 
 class Repository:
@@ -148,6 +171,35 @@ class Repository:
                 {metric.key: metric.value for metric in commit.metrics},
                 dict(commit.labels),
             )
+
+    def stats(self, *revisions: str) -> Stats:
+        """Return what the repository takes, and why; with revisions, what they and theirs take.
+
+        Reads metadata alone. Raises mvc.NotFoundError or mvc.IntegrityError.
+        """
+        from mvc.ops.stats import StatsRequest, stats
+        from mvc.repo.holdings import VersionUse
+
+        found = stats(self._inner, StatsRequest(revisions))
+        return Stats(
+            found.raw_bytes,
+            found.stored_bytes,
+            found.pack_bytes,
+            found.metadata_bytes,
+            found.index_bytes,
+            found.other_bytes,
+            found.kept_bytes,
+            sum(found.objects.values()),
+            found.packs,
+            {str(cause): tally for cause, tally in found.by_cause.items()},
+            found.depths,
+            {
+                item.version.id.hex(): VersionUse(
+                    item.raw_bytes, item.new_bytes, item.stored_bytes, item.recovery_bytes
+                )
+                for item in found.versions
+            },
+        )
 
     def close(self) -> None:
         """Release the repository's files."""

@@ -64,6 +64,19 @@ def test_an_open_safetensors_file_can_be_committed(repo: mvc.Repository, tmp_pat
     assert repo.load()["w"].tobytes() == weights(1, 4000)
 
 
+def test_what_a_version_takes_can_be_asked(repo: mvc.Repository) -> None:
+    first = repo.commit(ARRAYS, "one")
+    second = repo.commit(ARRAYS, "two")
+    found = repo.stats()
+    on_disk = [path.stat().st_size for path in repo.path.rglob("*") if path.is_file()]
+    assert found.stored_bytes == sum(on_disk)
+    assert list(found.versions) == [second, first]
+    assert found.versions[second].new == 0
+    assert found.by_cause["equal"].tensors == 1
+    assert found.depth[0].chunks == 1
+    assert repo.stats(first).raw_bytes * 2 == found.raw_bytes
+
+
 def test_equal_arrays_cost_a_commit_and_nothing_more(repo: mvc.Repository) -> None:
     def stored() -> int:
         return sum(path.stat().st_size for path in (repo.path / "packs").iterdir())
