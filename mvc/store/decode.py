@@ -8,7 +8,7 @@ from mvc.base.ids import ObjectId, digest
 from mvc.codec import chunk as codec
 from mvc.codec.segments import Segments, join
 from mvc.objects.model import chunk_id
-from mvc.store.directory import ChunkEntry
+from mvc.store.directory import MAX_DEPTH, ChunkEntry
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack_reader import PackReader
 
@@ -56,7 +56,8 @@ def _decode_chain(
     chain: list[tuple[PackReader, ChunkEntry]] = []
     following: ObjectId | None = wanted
     while following is not None:
-        reader, entry = store.chunk_entry(following)
+        below = chain[-1][1].depth if chain else MAX_DEPTH + 1
+        reader, entry = store.chunk_entry(following, below)
         if chain and not _follows(entry, chain[-1][1]):
             raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
         chain.append((reader, entry))

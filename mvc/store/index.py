@@ -1,7 +1,8 @@
 """Where every object is: one SQLite database that caches the packs' directories.
 
-It holds nothing that the packs do not, and is rebuilt from them whenever it is missing, damaged
-or behind. A read-only repository gets an index in memory.
+An object may be in several packs. The database holds nothing that the packs do not, and is
+rebuilt from them whenever it is missing, damaged or behind. A read-only repository gets an index
+in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mvc.base.ids import ObjectId
 from mvc.store.directory import KINDS
 from mvc.store.rows import Written
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _UNWRITABLE = {
@@ -35,14 +36,21 @@ CREATE TABLE IF NOT EXISTS packs (
   head_bytes INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS objects (
-  id BLOB PRIMARY KEY, kind INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL,
-  place INTEGER NOT NULL
+  id BLOB NOT NULL, pack INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+  place INTEGER NOT NULL, PRIMARY KEY (id, pack)
 ) WITHOUT ROWID;
 """
 _FIND = """
 SELECT kind, name, directory_at, head_bytes, at, place
-FROM objects JOIN packs ON number = pack WHERE id = ?
+FROM objects JOIN packs ON number = pack WHERE id = ? ORDER BY pack DESC
 """
+# The kind of a metadata object follows from its bytes, and counts more than a pack's word that
+# there is a chunk of this id.
+_PREFIXED = "SELECT id, max(kind) FROM objects WHERE id BETWEEN ? AND ? GROUP BY id LIMIT ?"
+_COUNTS = """
+SELECT kind, count(*) FROM (SELECT max(kind) AS kind FROM objects GROUP BY id) GROUP BY kind
+"""
+_MANY = 500
 
 Result = TypeVar("Result")
 
@@ -66,41 +74,37 @@ class Index:
         self._guard = RLock()
         self._connection = self._open()
 
-    def find(self, wanted: ObjectId) -> Location | None:
-        """Return where an object is, None if no indexed pack has it."""
-        row = self._run(lambda db: db.execute(_FIND, (wanted,)).fetchone())
-        return None if row is None else Location(_kind(row[0]), *row[1:])
+    def find(self, wanted: ObjectId) -> list[Location]:
+        """Return all places of an object, that in the pack indexed last first."""
+        rows = self._run(lambda db: db.execute(_FIND, (wanted,)).fetchall())
+        return [Location(_kind(row[0]), *row[1:]) for row in rows]
 
     def kind(self, wanted: ObjectId) -> str | None:
         """Return the kind of an object, None if no indexed pack has it."""
         row = self._run(
-            lambda db: db.execute("SELECT kind FROM objects WHERE id = ?", (wanted,)).fetchone()
+            lambda db: db.execute(
+                "SELECT max(kind) FROM objects WHERE id = ?", (wanted,)
+            ).fetchone()
         )
-        return None if row is None else _kind(row[0])
+        return None if row[0] is None else _kind(row[0])
 
     def prefixed(self, low: bytes, high: bytes, limit: int) -> list[tuple[ObjectId, str]]:
         """Return up to `limit` ids with their kinds from `low` to `high`, both included."""
-        rows = self._run(
-            lambda db: db.execute(
-                "SELECT id, kind FROM objects WHERE id BETWEEN ? AND ? LIMIT ?", (low, high, limit)
-            ).fetchall()
-        )
+        rows = self._run(lambda db: db.execute(_PREFIXED, (low, high, limit)).fetchall())
         return [(ObjectId(row[0]), _kind(row[1])) for row in rows]
 
     def of_kind(self, kind: str) -> list[ObjectId]:
         """Return all ids of one kind."""
         rows = self._run(
             lambda db: db.execute(
-                "SELECT id FROM objects WHERE kind = ?", (KINDS.index(kind),)
+                "SELECT DISTINCT id FROM objects WHERE kind = ?", (KINDS.index(kind),)
             ).fetchall()
         )
         return [ObjectId(row[0]) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """Return how many objects of each kind are stored."""
-        rows = self._run(
-            lambda db: db.execute("SELECT kind, count(*) FROM objects GROUP BY kind").fetchall()
-        )
+        """Return how many objects of each kind are stored, each counted once."""
+        rows = self._run(lambda db: db.execute(_COUNTS).fetchall())
         return {_kind(kind): count for kind, count in rows}
 
     def packs(self) -> set[str]:
@@ -120,16 +124,25 @@ class Index:
         self._run(insert)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Forget packs that are gone, with all rows that point to them."""
+        """Forget packs that are gone, with all rows that point to them.
+
+        Objects that other packs hold as well stay.
+        """
+        gone = list(names)
 
         def forget(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                for name in names:
-                    row = db.execute("SELECT number FROM packs WHERE name = ?", (name,)).fetchone()
-                    if row:
-                        db.execute("DELETE FROM objects WHERE pack = ?", row)
-                        db.execute("DELETE FROM packs WHERE number = ?", row)
+                # Each statement over the objects reads them all, so it is for many packs.
+                for start in range(0, len(gone), _MANY):
+                    some = gone[start : start + _MANY]
+                    these = f"({','.join('?' * len(some))})"
+                    db.execute(
+                        "DELETE FROM objects WHERE pack IN"  # noqa: S608
+                        f" (SELECT number FROM packs WHERE name IN {these})",
+                        some,
+                    )
+                    db.execute(f"DELETE FROM packs WHERE name IN {these}", some)  # noqa: S608
 
         self._run(forget)
 
@@ -242,5 +255,5 @@ def _insert(db: sqlite3.Connection, pack: Written) -> None:
     number = cursor.lastrowid
     db.executemany(
         "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?)",
-        sorted((row.id, KINDS.index(row.kind), number, row.at, row.place) for row in pack.rows),
+        sorted((row.id, number, KINDS.index(row.kind), row.at, row.place) for row in pack.rows),
     )

@@ -1,12 +1,13 @@
 """The object store: read and write objects by id, whatever pack or encoding they are in.
 
 Every object is hashed when it is read, so wrong bytes are never returned. A damaged copy is not
-trusted to be the only one: the index is refreshed from the packs before giving up.
+trusted to be the only one: other packs are tried, and the index is refreshed before giving up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 from typing import TypeVar
@@ -24,7 +25,7 @@ from mvc.base.ids import ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store.block_cache import BlockCache
-from mvc.store.directory import BlockEntry, ChunkEntry
+from mvc.store.directory import MAX_DEPTH, BlockEntry, ChunkEntry
 from mvc.store.index import Index, Location
 from mvc.store.pack_reader import PackReader, read_rows
 from mvc.store.rows import Written
@@ -60,16 +61,20 @@ class ObjectStore:
         return found
 
     def locate(self, wanted: ObjectId) -> Location:
-        """Return where an object is, or raise MissingObjectError."""
+        """Return where an object is, in the latest pack, or raise MissingObjectError."""
+        return self.places(wanted)[0]
+
+    def places(self, wanted: ObjectId) -> list[Location]:
+        """Return where an object is, latest pack first, or raise MissingObjectError."""
         found = self.index.find(wanted)
-        if found is None:
+        if not found:
             # Another thread may have emptied the index to make it anew: wait for it.
             with self._renewal:
                 self.refresh()
                 found = self.index.find(wanted)
-                if found is None and self._rebuild_once():
+                if not found and self._rebuild_once():
                     found = self.index.find(wanted)
-        if found is None:
+        if not found:
             raise MissingObjectError(
                 f"object {wanted.hex()[:12]} is missing",
                 hint="run `mvc fsck` to see which versions it affects",
@@ -86,8 +91,14 @@ class ObjectStore:
             return cached.content
         return self._act(wanted, lambda found: self._content(found, wanted, kind))
 
-    def chunk_entry(self, wanted: ObjectId) -> tuple[PackReader, ChunkEntry]:
-        """Return the record of a chunk and the pack that holds it."""
+    def chunk_entry(
+        self, wanted: ObjectId, below: int = MAX_DEPTH + 1
+    ) -> tuple[PackReader, ChunkEntry]:
+        """Return the record of a chunk and the pack that holds it.
+
+        Of several it is that in the latest pack whose depth is less than `below`, the depth of the
+        record that needs this one: packs may hold two chunks as deltas against each other.
+        """
         if (staged := self.staged.get(wanted)) is not None:
             return staged
 
@@ -96,6 +107,8 @@ class ObjectStore:
             entry = reader.entry(found.at)
             if not isinstance(entry, ChunkEntry) or entry.id != wanted:
                 raise IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
+            if entry.depth >= below:
+                raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
             return reader, entry
 
         return self._act(wanted, record)
@@ -165,14 +178,14 @@ class ObjectStore:
     def _act(self, wanted: ObjectId, action: Callable[[Location], Result]) -> Result:
         """Do something where an object is; once more if the index turns out to be wrong."""
         try:
-            return action(self.locate(wanted))
+            return _first(self.places(wanted), action)
         except MissingObjectError:
             raise
         except (IntegrityError, FormatError, NotFoundError) as error:
             if not self.refresh() and not self._rebuild_once():
                 raise _unreadable(wanted, error) from error
         try:
-            return action(self.locate(wanted))
+            return _first(self.places(wanted), action)
         except (FormatError, NotFoundError) as error:
             raise _unreadable(wanted, error) from error
 
@@ -182,6 +195,15 @@ class ObjectStore:
             return False
         self.rebuild()
         return True
+
+
+def _first(places: list[Location], action: Callable[[Location], Result]) -> Result:
+    """Do something at the first place where it can be done, or raise what went wrong last."""
+    *others, last = places
+    for place in others:
+        with suppress(IntegrityError, FormatError, NotFoundError, StorageError):
+            return action(place)
+    return action(last)
 
 
 def _unreadable(wanted: ObjectId, error: MvcError) -> IntegrityError:

@@ -34,16 +34,84 @@ def test_an_indexed_object_is_found() -> None:
     index = Index(None)
     index.add([PACK, PACK])
     found = index.find(PACK.rows[0].id)
-    assert found == ("blob", PACK.name, 8, 1000, 5, 2)
+    assert found == [("blob", PACK.name, 8, 1000, 5, 2)]
     assert index.kind(PACK.rows[0].id) == "blob"
-    assert index.find(ObjectId(bytes(32))) is None
+    assert index.find(ObjectId(bytes(32))) == []
     assert index.kind(ObjectId(bytes(32))) is None
     assert index.packs() == {PACK.name}
     assert index.counts() == {"blob": 1}
     assert index.of_kind("blob") == [PACK.rows[0].id]
     index.remove([PACK.name, "cd" * 32])
-    assert index.find(PACK.rows[0].id) is None
+    assert index.find(PACK.rows[0].id) == []
     assert index.packs() == set()
+
+
+def several() -> Index:
+    """An index of one object in three packs, and one pack's claim that it is a chunk."""
+    index = Index(None)
+    (row,) = PACK.rows
+    index.add([PACK])
+    index.add([Written("cd" * 32, 8, 2000, (row._replace(at=6), Row(ONE, "chunk", 7)))])
+    index.add([Written("12" * 32, 8, 3000, (row._replace(kind="chunk", at=9),))])
+    return index
+
+
+ONE = ObjectId(b"\x02" * 32)
+
+
+def test_an_object_in_several_packs_has_several_places_the_latest_first() -> None:
+    index = several()
+    wanted = PACK.rows[0].id
+    assert [place.pack[:2] for place in index.find(wanted)] == ["12", "cd", "ab"]
+    assert [place.at for place in index.find(wanted)] == [9, 6, 5]
+    assert index.counts() == {"blob": 1, "chunk": 1}
+    assert index.kind(wanted) == "blob"
+    assert index.prefixed(bytes(32), b"\xff" * 32, 16) == [(wanted, "blob"), (ONE, "chunk")]
+    assert index.of_kind("blob") == [wanted]
+    index.close()
+
+
+def test_forgetting_a_pack_keeps_the_other_places() -> None:
+    index = several()
+    wanted = PACK.rows[0].id
+    index.remove(["cd" * 32])
+    assert [place.pack[:2] for place in index.find(wanted)] == ["12", "ab"]
+    assert index.find(ONE) == []
+    index.remove(["12" * 32, "ab" * 32, "ef" * 32])
+    assert index.find(wanted) == []
+    assert index.kind(wanted) is None
+    assert index.counts() == {}
+    index.close()
+
+
+def test_thousands_of_packs_are_forgotten_at_once() -> None:
+    index = Index(None)
+    (row,) = PACK.rows
+    names = [number.to_bytes(32, "big").hex() for number in range(1200)]
+    index.add(Written(name, 8, 1000, (row,)) for name in names)
+    assert len(index.find(row.id)) == 1200
+    index.remove(names[1:])
+    assert [place.pack for place in index.find(row.id)] == names[:1]
+    index.close()
+
+
+def test_an_index_of_the_first_version_is_made_anew(tmp_path: Path, filled: Saved) -> None:
+    path = tmp_path / "index.sqlite"
+    path.unlink()
+    db = sqlite3.connect(path)
+    db.executescript(
+        "CREATE TABLE packs (number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL,"
+        " directory_at INTEGER NOT NULL, head_bytes INTEGER NOT NULL);"
+        "CREATE TABLE objects (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, pack INTEGER NOT NULL,"
+        " at INTEGER NOT NULL, place INTEGER NOT NULL) WITHOUT ROWID;"
+        "INSERT INTO packs VALUES (1, 'ab', 8, 1000);"
+        "PRAGMA user_version = 1"
+    )
+    db.close()
+    store = open_store(tmp_path)
+    filled.check(store)
+    assert len(store.index.packs()) == 2
+    store.close()
 
 
 def test_a_prefix_finds_what_starts_with_it(tmp_path: Path, filled: Saved) -> None:
