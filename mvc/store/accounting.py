@@ -79,7 +79,7 @@ class Ledger:
         self._store = store
         self.packs: list[PackUse] = []
         self.chunks: dict[ObjectId, ChunkUse] = {}
-        # Chunks that are in a second pack as well, which is the one that the store does not read.
+        # Records of chunks that another pack has as well, as while packs are replaced.
         self.copies: list[ChunkUse] = []
         self._entries: dict[tuple[str, int], tuple[BlockEntry, int]] = {}
         self._blocks: dict[tuple[str, int], _Block] = {}
@@ -150,18 +150,16 @@ class Ledger:
             else:
                 use = chunk_use(entry, end - at, has_tail=tail > 0)
                 sections += use.sections
-                self._add(name, entry.id, use)
+                self._add(entry.id, use)
         self._readers[name] = reader
         self.packs.append(PackUse(name, head, tail, sections, blocks, len(directory)))
 
-    def _add(self, pack: str, name: ObjectId, use: ChunkUse) -> None:
-        other = self.chunks.get(name)
-        if other is not None and self._store.locate(name).pack != pack:
-            self.copies.append(use)
-            return
-        if other is not None:
-            self.copies.append(other)
-        self.chunks[name] = use
+    def _add(self, name: ObjectId, use: ChunkUse) -> None:
+        """Enter a record; of several of one chunk, that which needs least before it counts."""
+        other = self.chunks.setdefault(name, use)
+        if other is not use:
+            self.chunks[name], more = (use, other) if use.depth < other.depth else (other, use)
+            self.copies.append(more)
 
 
 def _with_ends(directory: bytes) -> Iterator[tuple[int, int, ChunkEntry | BlockEntry]]:
