@@ -70,6 +70,10 @@ class Models:
         self._models: OrderedDict[tuple[ObjectId, ...], Model] = OrderedDict()
         self._room = INDEXED
 
+    def at(self, entry: Entry | None) -> Model | None:
+        """Return the model of a stored file, None where it is no checkpoint."""
+        return self.of([entry.id]) if entry and entry.kind == "checkpoint" else None
+
     def of(self, checkpoints: Sequence[ObjectId]) -> Model | None:
         """Return the model that some checkpoints make up, None without any."""
         key = tuple(checkpoints)

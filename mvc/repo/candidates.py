@@ -62,12 +62,16 @@ class FileBases:
         self._commit.parent.learn(self._path, self._size, found)
 
     def _tensors(self, extent: Extent) -> Iterator[Tensor]:
-        same = [tensor for model in self._own if (tensor := _named(model, extent))]
-        yield from same
-        if not same:
-            for model in self._own:
-                if (tensor := self._counterpart(model, extent)) is not None:
-                    yield tensor
+        for model in self._declared:
+            if (tensor := _named(model, extent) or self._counterpart(model, extent)) is not None:
+                yield tensor
+        own = self._own
+        same = _named(own, extent) if own else None
+        if same is not None:
+            yield same
+        else:
+            if own and (tensor := self._counterpart(own, extent)) is not None:
+                yield tensor
             yield from islice(self._elsewhere(extent), ELSEWHERE)
         for model in self._heads:
             if (tensor := _named(model, extent)) is not None:
@@ -89,13 +93,20 @@ class FileBases:
         return tensor if tensor and _alike(extent, tensor) else None
 
     @cached_property
-    def _own(self) -> list[Model]:
-        """The model in the declared base and in the first parent."""
-        commit = self._commit
-        found = [commit.models.of([item.id]) for item in self._entries if item.kind == "checkpoint"]
-        if commit.declared is not None and self._path not in commit.declared.files:
-            found[:0] = islice(commit.declared.models_near(self._path, self._size), ELSEWHERE)
-        return [model for model in dict.fromkeys(found) if model is not None]
+    def _declared(self) -> list[Model]:
+        """The file's model in the declared base, or those there that it may come from."""
+        version = self._commit.declared
+        if version is None:
+            return []
+        if self._path not in version.files:
+            return list(islice(version.models_near(self._path, self._size), ELSEWHERE))
+        model = self._commit.models.at(version.files[self._path])
+        return [model] if model else []
+
+    @cached_property
+    def _own(self) -> Model | None:
+        """The file's model in the first parent."""
+        return self._commit.models.at(self._commit.parent.files.get(self._path))
 
     @cached_property
     def _entries(self) -> list[Entry]:
@@ -117,8 +128,7 @@ class FileBases:
 
     @cached_property
     def _heads(self) -> list[Model]:
-        models = self._commit.models
-        found = [models.of([item.id]) for item in self._head_entries if item.kind == "checkpoint"]
+        found = [self._commit.models.at(entry) for entry in self._head_entries]
         return [model for model in found if model is not None]
 
     def _blobs(self) -> Iterator[Content]:

@@ -33,6 +33,7 @@ from mvc.objects.model import (
 from mvc.objects.tree import Entry
 from mvc.repo.trees import write_tensors
 from mvc.store.chunks import Words
+from mvc.store.resemblance import Trial
 from mvc.store.transaction import Transaction
 
 OPAQUE = Dtype("", 0, 1, "opaque")
@@ -219,6 +220,7 @@ def _store(tx: Transaction, source: Source, parts: list[_Part], progress: Progre
     """Read the parts in file order, store their chunks, and return the SHA-256 of it all."""
     sha256 = hashlib.sha256()
     owners: list[_Part] = []
+    trial = Trial()
 
     def note(data: bytes) -> bytes:
         sha256.update(data)
@@ -232,16 +234,17 @@ def _store(tx: Transaction, source: Source, parts: list[_Part], progress: Progre
                 swap = data and part.extent and part.extent.big_endian
                 part.inline = bytes(swapped(data, part.kind.word)) if swap else data
                 continue
-            yield from _words(source, part, owners, note)
+            for words in _words(source, part, note):
+                owners.append(part)
+                # Bytes between tensors say nothing about the tensors.
+                yield words if part.extent is None else replace(words, trial=trial)
 
     for number, name in enumerate(tx.put_chunks(drawn())):
         owners[number].chunks.append(name)
     return sha256.digest()
 
 
-def _words(
-    source: Source, part: _Part, owners: list[_Part], note: Callable[[bytes], bytes]
-) -> Iterator[Words]:
+def _words(source: Source, part: _Part, note: Callable[[bytes], bytes]) -> Iterator[Words]:
     kind, columns = part.kind, part.columns
     stride = dtypes.block_bytes(kind.label)
     step = kind.word * CHUNK_WORDS
@@ -250,7 +253,6 @@ def _words(
         data: bytes | memoryview = note(source.read_at(part.offset + at, min(step, part.size - at)))
         if part.extent and part.extent.big_endian:
             data = swapped(data, kind.word)
-        owners.append(part)
         chunks = (base.chunks[number] for base in past if number < len(base.chunks))
         yield Words(
             data,

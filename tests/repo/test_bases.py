@@ -142,6 +142,18 @@ def test_in_the_declared_base_the_file_may_be_called_otherwise(world: World) -> 
     assert offered(world, "m.st", NEW, release)[0] == "release:pretrained.st:a.weight"
 
 
+def test_a_declared_base_counts_even_where_its_tensors_are_called_otherwise(world: World) -> None:
+    bare = network({"b.weight": W2, "a.weight": W1})
+    release = world.save({"pretrained.st": bare}, "release").id
+    (world.root / "pretrained.st").unlink()
+    new = network({"x.a.weight": nudged(W1, 5), "x.b.weight": nudged(W2, 6)})
+    world.save({"m.st": network({"x.a.weight": weights(8, 40_000)})}, "other")
+    assert offered(world, "m.st", new, release) == [
+        "release:pretrained.st:a.weight",
+        "other:m.st:x.a.weight",
+    ]
+
+
 def test_heads_of_branches_and_tags_come_last(world: World) -> None:
     first = world.save({"m.st": OLD}, "one").id
     create(world.repo, "car-17", "HEAD")
