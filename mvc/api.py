@@ -58,6 +58,7 @@ class Stats:
     index_bytes: int
     other_bytes: int
     kept_bytes: int
+    offloaded_bytes: int
     objects: int
     packs: int
     by_cause: dict[str, Tally]
@@ -189,6 +190,7 @@ class Repository:
             found.index_bytes,
             found.other_bytes,
             found.kept_bytes,
+            found.offloaded_bytes,
             sum(found.objects.values()),
             found.packs,
             {str(cause): tally for cause, tally in found.by_cause.items()},

@@ -138,6 +138,8 @@ def _causes(found: Stats, ground: Ground) -> Iterator[str]:
             f"{size(found.kept_bytes)} of this is kept as it is: low bits of weights are noise, "
             "which no coding makes smaller"
         )
+    if found.offloaded_bytes:
+        yield f"{size(found.offloaded_bytes)} more are kept elsewhere"
 
 
 def _of_raw(cause: Cause, raw: int, stored: int) -> str:

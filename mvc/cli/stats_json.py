@@ -26,6 +26,7 @@ def of_stats(found: Stats, limit: int | None) -> Shape:
         "index_bytes": found.index_bytes,
         "other_bytes": found.other_bytes,
         "kept_bytes": found.kept_bytes,
+        "offloaded_bytes": found.offloaded_bytes,
         "packs": found.packs,
         "objects": sum(found.objects.values()),
         "objects_by_kind": found.objects,

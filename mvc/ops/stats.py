@@ -46,8 +46,9 @@ class Stats:
     revisions that is every byte of the repository's folder. `by_cause` adds up to both, except
     that the raw bytes of what nothing reaches are in no version. `metadata_bytes` are those of
     packs that are not in sections of chunks. `kept_bytes` are sections that coding made no
-    smaller. `depths` are records by the deltas in a row that lead to them; `worst_chunk` is the
-    most that decoding a chunk reads, relative to its raw bytes. `versions` are newest first.
+    smaller, `offloaded_bytes` those in tails of packs that another place keeps. `depths` are
+    records by the deltas in a row that lead to them; `worst_chunk` is the most that decoding a
+    chunk reads, relative to its raw bytes. `versions` are newest first.
     """
 
     whole: bool
@@ -58,6 +59,7 @@ class Stats:
     index_bytes: int
     other_bytes: int
     kept_bytes: int
+    offloaded_bytes: int
     packs: int
     objects: dict[str, int]
     by_cause: dict[Cause, Tally]
@@ -139,6 +141,7 @@ def _of_versions(
         index_bytes=0,
         other_bytes=0,
         kept_bytes=holdings.kept_bytes,
+        offloaded_bytes=holdings.away_bytes,
         packs=len(ledger.packs),
         objects=repo.store.index.counts(),
         by_cause=tallies,

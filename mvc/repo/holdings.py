@@ -108,6 +108,7 @@ class Holdings:
         self.depths: dict[int, Tally] = {}
         self.versions: list[VersionUse] = []
         self.kept_bytes = 0
+        self.away_bytes = 0
         self.worst_chunk = 0.0
         self._placed = Below()
         self._first = 0
@@ -230,13 +231,14 @@ class Holdings:
         """Add a record for the first time, and remember what it needs."""
         use = self._ledger.chunk(name)
         self._chunks.add(name)
-        self._stored += use.sections + use.entry
+        self._stored += use.here + use.entry
         self.tallies["metadata"].stored_bytes += use.entry
         for tally in (self.tallies[cause], self.depths.setdefault(use.depth, Tally())):
             tally.chunks += 1
             tally.raw_bytes += raw
-            tally.stored_bytes += use.sections
+            tally.stored_bytes += use.here
         self.kept_bytes += use.kept
+        self.away_bytes += use.away
         if use.factors is not None and use.factors not in self._chunks:
             self._record(use.factors, "low_rank", 0, number)
         if use.base is not None and use.base not in self._chunks:

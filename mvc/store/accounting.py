@@ -19,23 +19,29 @@ from mvc.store.pack_reader import PackReader, open_pack, parse
 
 
 class ChunkUse(NamedTuple):
-    """What one chunk takes: its sections here, and its entry in the pack's directory.
+    """What one chunk takes: its sections, and its entry in the pack's directory.
 
-    `raw` is the bytes of its words; `kept` are those of sections that are no shorter than what they
-    hold, as noise is.
+    `raw` is the bytes of its words; `away` are those of sections in a tail that is elsewhere;
+    `kept` those of sections that are no shorter than what they hold, as noise is.
     """
 
     raw: int
     sections: int
+    away: int
     entry: int
     kept: int
     depth: int
     base: ObjectId | None
     factors: ObjectId | None
 
+    @property
+    def here(self) -> int:
+        """Bytes of sections in this store's packs."""
+        return self.sections - self.away
+
 
 class PackUse(NamedTuple):
-    """The bytes of a pack's two files, and what they are."""
+    """The bytes of a pack's files, and what they are."""
 
     name: str
     head: int
@@ -149,7 +155,7 @@ class Ledger:
                 self._entries[name, at] = (entry, entry.length + end - at)
             else:
                 use = chunk_use(entry, end - at, has_tail=tail > 0)
-                sections += use.sections
+                sections += use.here
                 self._add(entry.id, use)
         self._readers[name] = reader
         self.packs.append(PackUse(name, head, tail, sections, blocks, len(directory)))
@@ -174,21 +180,15 @@ def _with_ends(directory: bytes) -> Iterator[tuple[int, int, ChunkEntry | BlockE
 
 
 def chunk_use(entry: ChunkEntry, length: int = 0, *, has_tail: bool = True) -> ChunkUse:
-    """Return what a record takes whose entry has `length` bytes.
-
-    Sections of a tail that was moved to another place take nothing here.
-    """
-    here = entry.sections if has_tail else entry.sections[:1]
-    widths = SEGMENTS[entry.word]
+    """Return what a record takes whose entry has `length` bytes."""
+    lengths = [part.length for part in entry.sections]
+    sizes = [width * entry.words for width in SEGMENTS[entry.word]]
     return ChunkUse(
         entry.word * entry.words,
-        sum(part.length for part in here),
+        sum(lengths),
+        0 if has_tail else sum(lengths[1:]),
         length,
-        sum(
-            part.length
-            for part, width in zip(here, widths, strict=False)
-            if part.length >= width * entry.words
-        ),
+        sum(found for found, size in zip(lengths, sizes, strict=True) if found >= size),
         entry.depth,
         entry.base,
         entry.factors,

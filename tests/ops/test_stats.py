@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvc.base.errors import MissingObjectError, NotFoundError
+from mvc.base.ids import ObjectId
 from mvc.codec import chunk as codec
 from mvc.ops import branch, tag
 from mvc.ops.checkout import switch
@@ -125,7 +126,7 @@ def test_noise_is_told_from_what_coding_makes_smaller(tmp_path: Path) -> None:
 
 
 def test_a_record_with_factors_is_of_low_rank() -> None:
-    use = ChunkUse(100, 5, 90, 0, 1, b"b" * 32, None)  # type: ignore[arg-type]
+    use = ChunkUse(100, 90, 0, 5, 0, 1, ObjectId(b"b" * 32), None)
     assert cause_of(use) == "delta"
     assert cause_of(use._replace(factors=use.base)) == "low_rank"
     assert cause_of(use._replace(base=None)) == "entropy"
@@ -278,6 +279,15 @@ def test_shares_of_a_block_add_up_to_its_cost(sizes: list[int], cost: int) -> No
     assert sum(shares) == cost
     for share, size in zip(shares, sizes, strict=True):
         assert abs(share - cost * size / sum(sizes)) <= 1
+
+
+def test_a_tail_that_is_elsewhere_takes_nothing_here(world: World) -> None:
+    name = world.repo.store.index.of_kind("chunk")[0]
+    _, entry = world.repo.store.chunk_entry(name)
+    near, far = (accounting.chunk_use(entry, has_tail=here) for here in (True, False))
+    assert (near.away, near.here) == (0, entry.stored)
+    assert far.here == entry.sections[0].length
+    assert far._replace(away=0) == near
 
 
 def test_a_tensor_tells_its_cause_and_its_base(world: World) -> None:
