@@ -22,6 +22,9 @@ MAX_CONFIG = 1 << 20
 DEFAULTS: dict[str, Value] = {
     "core.codec": "default",
     "core.sync_worktree": True,
+    "gc.grace_days": 14,
+    "repack.budget": 2.0,
+    "repack.max_depth": 8,
 }
 KNOWN = ("user.name", "user.email", "commit.base", *DEFAULTS)
 

@@ -1,0 +1,101 @@
+"""Removing packs: only those that nothing needs any more, whatever was written meanwhile.
+
+Call while holding the writers' lock alone (`mvc.store.locks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from mvc.base.ids import ObjectId
+from mvc.storage import keys
+from mvc.storage.base import Listed
+from mvc.store.census import Census, Record
+from mvc.store.object_store import ObjectStore
+
+
+def removable(packs: Census, doomed: Iterable[str], wanted: Callable[[ObjectId], bool]) -> set[str]:
+    """Return which of the doomed packs can go.
+
+    What is `wanted`, and what records in other packs stand on, must be in a pack that stays; a
+    base in a record of less depth than each that needs it. Packs that hold the only such copy
+    stay.
+    """
+    sorting = _Sorting(packs, doomed)
+    for item in sorting.spare():
+        if wanted(item):
+            sorting.call_back(item, None)
+    sorting.settle()
+    return sorting.gone
+
+
+class _Sorting:
+    """Packs that go and packs that stay, and the least depth at which each object stays."""
+
+    def __init__(self, packs: Census, doomed: Iterable[str]) -> None:
+        self._packs = packs
+        self.gone = {name for name in doomed if name in packs}
+        self._spare: dict[ObjectId, list[tuple[int, str]]] = {}
+        self._kept: dict[ObjectId, int] = {}
+        self._pending: list[Record] = []
+        for name in self.gone:
+            for record in packs[name].chunks:
+                self._spare.setdefault(record.id, []).append((record.depth, name))
+            for item in packs[name].objects:
+                self._spare.setdefault(item, []).append((0, name))
+        for name in packs.keys() - self.gone:
+            self._keep(name)
+
+    def spare(self) -> list[ObjectId]:
+        """Return what doomed packs hold."""
+        return list(self._spare)
+
+    def call_back(self, item: ObjectId, below: int | None) -> None:
+        """Keep the doomed pack with the lowest copy of an object, unless a good one stays anyway.
+
+        A copy is good if its depth is less than `below`.
+        """
+        held = self._kept.get(item)
+        if held is not None and (below is None or held < below):
+            return
+        copies = [copy for copy in self._spare.get(item, ()) if copy[1] in self.gone]
+        if copies and (held is None or min(copies)[0] < held):
+            self._keep(min(copies)[1])
+
+    def settle(self) -> None:
+        """Call back what the records that stay stand on."""
+        while self._pending:
+            record = self._pending.pop()
+            for item in record.references:
+                self.call_back(item, record.depth)
+
+    def _keep(self, name: str) -> None:
+        self.gone.discard(name)
+        for item in self._packs[name].objects:
+            self._kept[item] = 0
+        for record in self._packs[name].chunks:
+            self._kept[record.id] = min(record.depth, self._kept.get(record.id, record.depth))
+            self._pending.append(record)
+
+
+def remove(store: ObjectStore, names: Iterable[str]) -> None:
+    """Delete packs, heads first: a head without its tail would be damage."""
+    listed = sorted(names)
+    store.index.remove(listed)
+    for name in listed:
+        store.storage.delete(keys.pack_head(name))
+    for name in listed:
+        store.storage.delete(keys.pack_tail(name))
+    # A reader may have indexed a pack again before its file was gone.
+    store.refresh()
+
+
+def orphans(store: ObjectStore) -> list[Listed]:
+    """Return tails without heads: what a writer left that died between the two."""
+    listed = store.storage.list(keys.PACKS)
+    heads = {item.key for item in listed if item.key.endswith(".head")}
+    return [
+        item
+        for item in listed
+        if item.key.endswith(".tail") and f"{item.key.removesuffix('.tail')}.head" not in heads
+    ]
