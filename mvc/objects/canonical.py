@@ -14,6 +14,10 @@ from mvc.base.errors import FormatError, LimitError
 
 MAX_OBJECT = 64 << 20
 MAX_ITEMS = 2_000_002
+MAX_VALUES = 16_000_000
+MAX_NESTING = 8
+# Smaller objects take little memory whatever they hold.
+COUNTED_ABOVE = 1 << 16
 
 Value: TypeAlias = Any
 
@@ -29,13 +33,21 @@ def encode(value: Value) -> bytes:
         raise FormatError(f"a value cannot be stored: {str(error)[:120]}") from error
     if len(data) > MAX_OBJECT:
         raise LimitError(f"an object of {len(data)} bytes is above the limit of {MAX_OBJECT}")
+    if len(data) > COUNTED_ABOVE:
+        _count(data, MAX_VALUES)
     return data
 
 
-def decode(data: bytes) -> Value:
-    """Return the value of canonical bytes, or raise FormatError."""
+def decode(data: bytes, values: int = MAX_VALUES) -> Value:
+    """Return the value of canonical bytes, or raise FormatError.
+
+    It holds at most `values` values, itself and arrays included: one byte can announce what takes
+    64 in memory, so those of a large object are counted before any is made.
+    """
     if len(data) > MAX_OBJECT:
         raise LimitError(f"an object of {len(data)} bytes is above the limit of {MAX_OBJECT}")
+    if len(data) > COUNTED_ABOVE:
+        _count(data, values)
     try:
         value = msgpack.unpackb(
             data,
@@ -55,6 +67,54 @@ def decode(data: bytes) -> Value:
     if again != data:
         raise FormatError("not canonical msgpack: encoding it again gives other bytes")
     return value
+
+
+def _count(data: bytes, values: int) -> None:
+    """Refuse msgpack of more values, or deeper ones, without making any."""
+    waiting = [1]
+    at = 0
+    while waiting:
+        if not waiting[-1]:
+            waiting.pop()
+            continue
+        waiting[-1] -= 1
+        values -= 1
+        if at >= len(data) or values < 0:
+            raise LimitError("an object has too many values, or ends before the last of them")
+        byte = data[at]
+        if scalar := _SCALARS[byte]:
+            at += scalar
+            continue
+        width, members = _SIZED[byte]
+        number = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else byte & 15
+        at += 1 + width
+        if not members:
+            at += number
+        elif len(waiting) > MAX_NESTING:
+            raise LimitError(f"an object is nested more than {MAX_NESTING} deep")
+        else:
+            waiting.append(number * members)
+
+
+def _scalars() -> list[int]:
+    """Return how many bytes the value takes that begins with each byte; 0 if others say it."""
+    sizes = [1] * 256
+    sizes[0x80:0xA0] = [0] * 32
+    sizes[0xA0:0xC0] = range(1, 33)
+    sizes[0xC4:0xE0] = [0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9, 2, 3, 5, 9, 3, 4, 6, 10, 18, *[0] * 7]
+    return sizes
+
+
+_SCALARS = _scalars()
+# For each byte that begins a value of any size: how many bytes hold a number, and how many
+# members each of that number stands for (0: it counts bytes).
+_SIZED = {
+    **dict.fromkeys(range(0x80, 0x90), (0, 2)),
+    **dict.fromkeys(range(0x90, 0xA0), (0, 1)),
+    **{0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 0), 0xC8: (2, 0), 0xC9: (4, 0)},
+    **{0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)},
+    **{0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)},
+}
 
 
 def _ordered(value: Value) -> Value:

@@ -18,6 +18,7 @@ MAX_KEY = 256
 MAX_VALUE = 65536
 MAX_PAIRS = 10_000
 MAX_AUTHOR = 1024
+MAX_VALUES = 128 + 9 * MAX_PAIRS
 
 _METRIC = re.compile(r"([^@\[\]=\s]+)(?:@([^@\[\]\s]+))?(?:\[([^\[\]\s]+)\])?")
 
@@ -119,7 +120,7 @@ class Commit:
         """Return the commit of canonical bytes, or raise FormatError."""
         names = ("tree", "parents", "author", "time", "message", "params", "metrics", "labels")
         tree, parents, author, time, message, params, metrics, labels, recipe, base = fields(
-            canonical.decode(data), (*names, "recipe", "base")
+            canonical.decode(data, MAX_VALUES), (*names, "recipe", "base")
         )
         return cls(
             tree,
@@ -206,6 +207,6 @@ class Tag:
     def decode(cls, data: bytes) -> Self:
         """Return the tag of canonical bytes, or raise FormatError."""
         target, name, author, time, message = fields(
-            canonical.decode(data), ("target", "name", "author", "time", "message")
+            canonical.decode(data, MAX_VALUES), ("target", "name", "author", "time", "message")
         )
         return cls(target, name, author, time, message)

@@ -17,6 +17,7 @@ from mvc.objects.canonical import array, natural, raw, text
 
 INLINE_BYTES = 1024
 MAX_CHUNKS = 1 << 20
+MAX_VALUES = MAX_CHUNKS + 128
 MAX_RANK = 64
 MAX_DIM = 2**62
 MAX_NAME = 4096
@@ -110,7 +111,7 @@ class Tensor:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the tensor of canonical bytes, or raise FormatError."""
-        items = array(canonical.decode(data), 3)
+        items = array(canonical.decode(data, MAX_VALUES), 3)
         if len(items) != 3:
             raise FormatError("a tensor has three parts")
         return cls(items[0], tuple(array(items[1], MAX_RANK)), Content.unpack(items[2]))
@@ -141,7 +142,7 @@ class Blob:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the blob of canonical bytes, or raise FormatError."""
-        items = array(canonical.decode(data), 2)
+        items = array(canonical.decode(data, MAX_VALUES), 2)
         if len(items) != 2:
             raise FormatError("a blob has two parts")
         return cls(items[0], Content.unpack(items[1]))
@@ -288,7 +289,7 @@ class Checkpoint:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the checkpoint of canonical bytes, or raise FormatError."""
-        items = array(canonical.decode(data), 6)
+        items = array(canonical.decode(data, MAX_VALUES), 6)
         if len(items) != 6:
             raise FormatError("a checkpoint has six parts")
         return cls(*items)

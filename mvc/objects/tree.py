@@ -18,6 +18,7 @@ from mvc.objects.canonical import array, natural, text
 
 MAX_ENTRIES = 1_000_000
 MAX_COMPONENT = 4096
+MAX_VALUES = 1 + 5 * MAX_ENTRIES
 MAX_TENSOR_DEPTH = 24
 
 EntryKind = Literal["tree", "blob", "checkpoint", "tensor"]
@@ -64,7 +65,9 @@ class Tree:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the tree of canonical bytes, or raise FormatError."""
-        return cls(tuple(_entry(item) for item in array(canonical.decode(data), MAX_ENTRIES)))
+        return cls(
+            tuple(_entry(item) for item in array(canonical.decode(data, MAX_VALUES), MAX_ENTRIES))
+        )
 
     def get(self, name: str) -> Entry | None:
         """Return the entry called `name`."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvc.base.errors import FormatError, LimitError, MvcError
-from mvc.objects import canonical
+from mvc.base.ids import ObjectId
+from mvc.objects import canonical, history, model, tree
 
 scalars = st.one_of(
     st.none(),
@@ -142,3 +144,81 @@ def test_announcing_huge_arrays_costs_no_memory() -> None:
 def test_a_field_of_another_type_or_size_is_refused(call) -> None:
     with pytest.raises(MvcError):
         call()
+
+
+@given(values)
+def test_values_are_counted_as_they_are(value: object) -> None:
+    data = canonical.encode(value)
+    count = counted(value)
+    canonical._count(data, count)
+    with pytest.raises(LimitError):
+        canonical._count(data, count - 1)
+
+
+def counted(value: object) -> int:
+    if isinstance(value, list):
+        return 1 + sum(map(counted, value))
+    if isinstance(value, dict):
+        return 1 + sum(1 + counted(item) for item in value.values())
+    return 1
+
+
+@given(st.binary(max_size=200))
+def test_counting_random_bytes_raises_only_format_errors(data: bytes) -> None:
+    try:
+        value = canonical.decode(data)
+    except FormatError:
+        with contextlib.suppress(FormatError):
+            canonical._count(data, 1000)
+    else:
+        canonical._count(data, counted(value))
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 255, 256, 65535, 65536])
+def test_values_of_every_length_are_counted(length: int) -> None:
+    for value in (b"x" * length, "x" * length, [None] * length, [-33] * length):
+        canonical._count(canonical.encode(value), counted(value))
+    if length:
+        value = {f"{number:06}": 2.5 for number in range(length)}
+        canonical._count(canonical.encode(value), counted(value))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdd\x00\x01\x11\x70" + b"\x90" * 70_000,
+        b"\xdd\x00\x01\x11\x70" + b"\xa2ab" * 70_000,
+        b"\x92" * 70_000 + b"\x90" * 70_001,
+        b"\x91" * 70_000 + b"\xc0",
+        b"\xdd\x00\x0f\x42\x40" * 15_000,
+        (b"\xdd\x00\x0f\x42\x40" + b"\x90" * 999_999) * 8,
+    ],
+    ids=["arrays", "texts", "a long tail", "deep", "announced", "half full"],
+)
+def test_a_large_object_of_too_many_or_too_deep_values_is_refused_before_it_is_made(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(msgpack, "unpackb", lambda *_, **__: pytest.fail("was made"))
+    with pytest.raises(LimitError):
+        canonical.decode(data, 1000)
+
+
+def test_each_kind_has_as_many_values_as_it_may_need() -> None:
+    assert 1 + tree.MAX_ENTRIES * counted(["", 0, b"", 0]) == tree.MAX_VALUES
+    content = model.Content(4 << 20, 4, b"", (ObjectId(bytes(32)),))
+    tensor = model.Tensor("float32", (1 << 20,), content)
+    room = counted(canonical.decode(tensor.encode())) + model.MAX_CHUNKS + model.MAX_RANK
+    assert room <= model.MAX_VALUES
+    commit = history.Commit(ObjectId(bytes(32)), (), "a", 0, "")
+    metric = counted(["", "", "", 0.0])
+    room = counted(canonical.decode(commit.encode())) + history.MAX_PARENTS
+    assert room + (2 + 2 + metric) * history.MAX_PAIRS <= history.MAX_VALUES
+
+
+def test_what_cannot_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "MAX_VALUES", 70_000)
+    assert canonical.encode([0] * 69_999)
+    with pytest.raises(LimitError):
+        canonical.encode([0] * 70_000)
+    with pytest.raises(LimitError):
+        canonical.encode([[[[[[[[[b"x" * 70_000]]]]]]]]])
