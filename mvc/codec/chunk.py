@@ -13,11 +13,12 @@ import numpy as np
 
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.base.errors import FormatError, IntegrityError
-from mvc.codec import delta, pco, plain, section, sparse, zstd
-from mvc.codec.gain import savings
+from mvc.codec import delta, pco, plain, section, sizes, sparse, zstd
+from mvc.codec.gain import saving, savings
 from mvc.codec.plain import Coding, Mode
-from mvc.codec.section import BaseBits, Columns, Context
+from mvc.codec.section import BaseBits, Columns, Context, Rule
 from mvc.codec.segments import Segment, Segments
+from mvc.codec.sizes import Sizes
 
 SAMPLE_UNITS = 1 << 14
 GAIN = 0.97
@@ -25,6 +26,8 @@ GAIN = 0.97
 GROUP_GAIN = 0.99
 CLEARLY_SPARSE = 0.01
 """A sparse section that is so much smaller than its segment needs no comparison."""
+LEVEL_BYTES = 0.7
+"""About what the level of a row takes when it is stored."""
 FLOOR = 12
 """Logarithm of the words of the smallest group."""
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
@@ -66,6 +69,19 @@ EFFORTS = {effort.name: effort for effort in (DEFAULT, FAST)}
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix:
+    """Where the words of a chunk lie in their matrix.
+
+    `dtype` is the element type, `columns` the words of a row and `start` the place of the chunk's
+    first word in the tensor.
+    """
+
+    dtype: str
+    columns: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Coded:
     """The sections of one chunk, most significant first."""
 
@@ -81,7 +97,7 @@ class _Plan:
     codings: tuple[Coding, ...]
     cost: float
     entropy: bool
-    rule: BaseBits | Columns | None = None
+    rule: Rule | None = None
 
 
 def encode(
@@ -91,16 +107,17 @@ def encode(
     *,
     effort: Effort = DEFAULT,
     columns: Columns | None = None,
+    matrix: Matrix | None = None,
 ) -> Coded:
     """Return the smallest coding a sample promises, decoded again and compared.
 
     `base` holds the segments of a chunk of words of the same size; `columns` says that the units
-    are records of so many bytes. Raises IntegrityError if what was encoded does not decode to
-    the same bits.
+    are records of so many bytes, `matrix` where its rows are. Raises IntegrityError if what was
+    encoded does not decode to the same bits.
     """
     count = len(segments[0])
     held = None if base is None else fit(base, count)
-    plan = _choose(segments, family, held, effort, columns)
+    plan = _choose(segments, family, held, effort, columns, matrix)
     prepared = _apply(plan.transform, segments, held)
     context = _context(plan.transform, count, held)
     coded = Coded(plan.transform, _sections(prepared, plan, segments, context))
@@ -162,7 +179,7 @@ def _decode(
     context: Context,
 ) -> Segments:
     parts: list[Segment] = []
-    context.above = None
+    context.above = context.sizes = None
     for data, width in zip(sections, widths, strict=False):
         parts.append(section.decode(data, width, context))
         if not kind.needs_base:
@@ -180,6 +197,7 @@ def _choose(
     base: Segments | None,
     effort: Effort,
     columns: Columns | None,
+    matrix: Matrix | None,
 ) -> _Plan:
     taken = tuple(plain.sample(part, SAMPLE_UNITS) for part in segments)
     if base is None:
@@ -189,7 +207,7 @@ def _choose(
     residual = _apply(kind, taken, other)
     against = _Plan(kind, *_estimate(residual, family, effort), effort.entropy)
     if effort.entropy and len(segments[0]) >= 2 << FLOOR:
-        against = _grouped(against, residual, other[0], family, len(segments[0]))
+        against = _grouped(against, residual, family, segments, base, matrix)
     if against.cost < GAIN * _quick(_apply(_plain(family), taken, None), effort):
         return against
     alone = _alone(taken, family, effort, columns)
@@ -219,24 +237,46 @@ QUICK_MARGIN = 0.9
 
 
 def _grouped(
-    plan: _Plan, residual: Segments, base_top: Segment, family: Family, count: int
+    plan: _Plan,
+    residual: Segments,
+    family: Family,
+    segments: Segments,
+    base: Segments,
+    matrix: Matrix | None,
 ) -> _Plan:
     """Return the plan with groups if a sample says that they pay."""
     bits = BITS.get((family, sum(part.itemsize for part in residual)))
     if not bits:
         return plan
-    least = max(16, (len(base_top) << FLOOR) // count)
-    saved = savings(base_top, residual, bits, least)
+    count, taken = len(segments[0]), len(residual[0])
+    tops = plain.sample(base[0], SAMPLE_UNITS)
+    least = max(16, (taken << FLOOR) // count)
+    saved = savings(tops, residual, bits, least)
     best = max(saved, key=lambda item: sum(saved[item]))
-    cost, codings = 0.0, []
-    for part, coding, gain in zip(residual, plan.codings, saved[best], strict=True):
-        if coding.mode is Mode.RAW and gain > (1 - GROUP_GAIN) * part.nbytes:
-            coding = Coding(Mode.PCO)
-        codings.append(coding)
-        cost += gain
-    if cost <= (1 - GROUP_GAIN) * plan.cost:
+    rule: Rule = BaseBits(best, FLOOR)
+    gains, price = saved[best], 0.0
+    held = _row_sizes(segments, base, matrix)
+    if held is not None:
+        keys = held.keys_at(tops, plain.sampled(count, SAMPLE_UNITS))
+        others, cost = saving(keys, residual, least), LEVEL_BYTES * len(held.levels) * taken / count
+        if sum(others) - cost > sum(gains):
+            rule, gains, price = held, others, cost
+    gained = sum(gains) - price
+    if gained <= (1 - GROUP_GAIN) * plan.cost:
         return plan
-    return replace(plan, rule=BaseBits(best, FLOOR), cost=plan.cost - cost, codings=tuple(codings))
+    codings = tuple(
+        Coding(Mode.PCO)
+        if coding.mode is Mode.RAW and gain > (1 - GROUP_GAIN) * part.nbytes
+        else coding
+        for part, coding, gain in zip(residual, plan.codings, gains, strict=True)
+    )
+    return replace(plan, rule=rule, cost=plan.cost - gained, codings=codings)
+
+
+def _row_sizes(segments: Segments, base: Segments, matrix: Matrix | None) -> Sizes | None:
+    if matrix is None:
+        return None
+    return sizes.measure(segments, base, matrix.dtype, matrix.columns, matrix.start, FLOOR)
 
 
 def _estimate(
@@ -265,7 +305,11 @@ def _sections(
             sections.append(runs)
             continue
         coded = section.encode(part, coding, context, plan.rule)
-        sections.append(min(coded, runs or coded, key=len))
+        if runs is not None and len(runs) < len(coded):
+            coded = runs
+        elif isinstance(plan.rule, Sizes) and coded[0] == Mode.GROUPS:
+            context.sizes = plan.rule
+        sections.append(coded)
     return tuple(sections)
 
 

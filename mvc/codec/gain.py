@@ -20,6 +20,18 @@ _STEPS = 21
 _ONE = 127 << 2
 
 
+def saving(keys: NDArray[np.intp], residuals: Sequence[Segment], least: int) -> tuple[float, ...]:
+    """Return the bytes of each residual of a sample that groups of equal keys save."""
+    rows = np.unique(keys, return_inverse=True)[1]
+    starts = np.flatnonzero(np.diff(merged(np.bincount(rows), least), prepend=-1))
+    found = []
+    for residual in residuals:
+        table = _table(rows, residual)
+        alone = _bits(table.sum(axis=0, keepdims=True))
+        found.append((alone - _bits(np.add.reduceat(table, starts, axis=0))) / 8)
+    return tuple(found)
+
+
 def savings(
     tops: Segment, residuals: Sequence[Segment], candidates: Sequence[int], least: int
 ) -> dict[int, tuple[float, ...]]:

@@ -38,20 +38,18 @@ class Grouping(Protocol):
         ...
 
 
-class ByBase:
-    """Groups of units whose base words agree in their first `bits` bits.
+class ByKey:
+    """Groups of units whose keys, below `values`, are equal or neighbours.
 
-    Values of those bits are taken in ascending order and put into one group until it has at least
-    2^`floor` words; what is left at the end joins the last group.
+    Keys are taken in ascending order and put into one group until it has at least 2^`floor` units;
+    what is left at the end joins the last group.
     """
 
-    def __init__(self, top: Segment, bits: int, floor: int) -> None:
-        shift = top.dtype.type(top.itemsize * 8 - bits)
+    def __init__(self, keys: Segment, values: int, floor: int) -> None:
         blocks = [
-            (top[start : start + BLOCK] >> shift).astype(np.intp)
-            for start in range(0, len(top), BLOCK)
+            keys[start : start + BLOCK].astype(np.intp) for start in range(0, len(keys), BLOCK)
         ]
-        counts = np.array([np.bincount(block, minlength=1 << bits) for block in blocks])
+        counts = np.array([np.bincount(block, minlength=values) for block in blocks])
         table = merged(counts.sum(axis=0), 1 << floor)
         groups = table.astype(np.uint8)
         self._orders = [np.argsort(groups[block], kind="stable") for block in blocks]

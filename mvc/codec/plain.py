@@ -136,9 +136,21 @@ def sample(segment: Segment, units: int) -> Segment:
     """Return `units` units taken in slices all over a segment; the whole if it is that short."""
     if len(segment) <= units:
         return segment
+    return np.concatenate([segment[run] for run in _runs(len(segment), units)])
+
+
+def sampled(count: int, units: int) -> NDArray[np.intp]:
+    """Return the places of the units that `sample` takes of `count`."""
+    places = np.arange(count)
+    if count <= units:
+        return places
+    return np.concatenate([places[run] for run in _runs(count, units)])
+
+
+def _runs(count: int, units: int) -> list[slice]:
     width = units // SAMPLE_SLICES
-    starts = np.linspace(0, len(segment) - width, SAMPLE_SLICES).astype(np.int64)
-    return np.concatenate([segment[start : start + width] for start in starts])
+    starts = np.linspace(0, count - width, SAMPLE_SLICES).astype(np.int64).tolist()
+    return [slice(start, start + width) for start in starts]
 
 
 def _numbers(taken: Segment) -> Mode:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
+from mvc.base.dtypes import CHUNK_WORDS
 from mvc.base.errors import FormatError
 from mvc.codec import plain, sparse
-from mvc.codec.grouping import MAX_GROUPS, ByBase, ByColumn, Grouping, boundaries
+from mvc.codec.grouping import MAX_GROUPS, ByColumn, ByKey, Grouping, boundaries
 from mvc.codec.plain import Coding, Mode
 from mvc.codec.segments import UNITS, Segment
+from mvc.codec.sizes import KEYS, MIN_COLUMNS, Sizes
 
 MAX_BITS = 12
 MIN_FLOOR = 12
@@ -23,8 +26,12 @@ MAX_STRIDE = MAX_GROUPS
 MAX_PAIRS = 1 << 16
 BY_BASE = 1
 BY_COLUMN = 2
+BY_SIZE = 3
+AS_ABOVE = 4
+MAX_COLUMNS = CHUNK_WORDS
 _HEAD = struct.Struct("<BBBB")
 _LENGTH = struct.Struct("<I")
+_SIZES = struct.Struct("<HIII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,9 @@ class Columns:
     phase: int
 
 
+Rule: TypeAlias = BaseBits | Columns | Sizes
+
+
 @dataclass(slots=True)
 class Context:
     """What the decoder of a section knows beside its bytes.
@@ -54,16 +64,17 @@ class Context:
     count: int
     top: Segment | None = None
     above: Segment | None = None
-    _known: dict[BaseBits | Columns, Grouping] = field(default_factory=dict)
+    sizes: Sizes | None = None
+    _known: dict[Rule, Grouping] = field(default_factory=dict)
 
-    def grouping(self, rule: BaseBits | Columns) -> Grouping:
+    def grouping(self, rule: Rule) -> Grouping:
         """Return the groups of a rule, made once; FormatError where there is no base."""
         found = self._known.get(rule)
         if found is None:
             found = self._known[rule] = self._make(rule)
         return found
 
-    def _make(self, rule: BaseBits | Columns) -> Grouping:
+    def _make(self, rule: Rule) -> Grouping:
         if isinstance(rule, Columns):
             if not 0 <= rule.phase < rule.stride or not 2 <= rule.stride <= MAX_STRIDE:
                 raise FormatError("a section has impossible columns")
@@ -71,26 +82,30 @@ class Context:
         if self.top is None:
             raise FormatError("a section has groups and no base")
         width = self.top.itemsize * 8
-        if not 1 <= rule.bits <= min(MAX_BITS, width) or not MIN_FLOOR <= rule.floor <= 32:
+        if not MIN_FLOOR <= rule.floor <= 32:
             raise FormatError("a section has impossible groups")
-        return ByBase(self.top, rule.bits, rule.floor)
+        if isinstance(rule, Sizes):
+            if not 1 <= rule.exponent < min(width, MAX_BITS) or rule.reference >> rule.exponent:
+                raise FormatError("a section has impossible groups")
+            return ByKey(rule.keys(self.top), KEYS, rule.floor)
+        if not 1 <= rule.bits <= min(MAX_BITS, width):
+            raise FormatError("a section has impossible groups")
+        keys = self.top >> self.top.dtype.type(width - rule.bits)
+        return ByKey(keys, 1 << rule.bits, rule.floor)
 
 
 def encode(
     segment: Segment,
     coding: Coding,
     context: Context,
-    rule: BaseBits | Columns | None = None,
+    rule: Rule | None = None,
 ) -> bytes:
     """Return the section of a non-empty segment, grouped by `rule` if there is one."""
     if rule is None or coding.mode is Mode.RAW:
         return plain.encode(segment, coding)
     grouping = context.grouping(rule)
     gathered = grouping.gather(segment)
-    if isinstance(rule, Columns):
-        parts = [_HEAD.pack(Mode.GROUPS, BY_COLUMN, rule.stride - 1, rule.phase)]
-    else:
-        parts = [_HEAD.pack(Mode.GROUPS, BY_BASE, rule.bits, rule.floor)]
+    parts = [_head(rule, context)]
     for start, end in boundaries(grouping.sizes):
         if start == end:
             continue
@@ -98,6 +113,19 @@ def encode(
         parts += [_LENGTH.pack(len(part)), part]
     whole = b"".join(parts)
     return whole if len(whole) <= segment.nbytes else plain.encode(segment, plain.RAW)
+
+
+def _head(rule: Rule, context: Context) -> bytes:
+    if isinstance(rule, Columns):
+        return _HEAD.pack(Mode.GROUPS, BY_COLUMN, rule.stride - 1, rule.phase)
+    if isinstance(rule, BaseBits):
+        return _HEAD.pack(Mode.GROUPS, BY_BASE, rule.bits, rule.floor)
+    if context.sizes == rule:
+        return _HEAD.pack(Mode.GROUPS, AS_ABOVE, 0, 0)
+    levels = np.frombuffer(rule.levels, np.uint8)
+    coded = plain.encode(levels, plain.choose(levels, 1, entropy=True)[0])
+    numbers = _SIZES.pack(rule.reference, rule.columns, rule.start, len(coded))
+    return _HEAD.pack(Mode.GROUPS, BY_SIZE, rule.exponent, rule.floor) + numbers + coded
 
 
 def decode(section: bytes | memoryview, width: int, context: Context) -> Segment:
@@ -184,4 +212,27 @@ def _rule(data: memoryview, context: Context) -> tuple[Grouping, memoryview]:
     if kind == BY_COLUMN:
         _, _, stride, phase = _HEAD.unpack_from(data)
         return context.grouping(Columns(stride + 1, phase)), data[_HEAD.size :]
+    if kind == BY_SIZE:
+        _, _, exponent, floor = _HEAD.unpack_from(data)
+        context.sizes, rest = _read_sizes(exponent, floor, data[_HEAD.size :], context)
+        return context.grouping(context.sizes), rest
+    if kind == AS_ABOVE and context.sizes is not None:
+        return context.grouping(context.sizes), data[_HEAD.size :]
     raise FormatError("a section has an unknown kind of groups")
+
+
+def _read_sizes(
+    exponent: int, floor: int, body: memoryview, context: Context
+) -> tuple[Sizes, memoryview]:
+    if len(body) < _SIZES.size:
+        raise FormatError("a section ends inside its levels")
+    reference, columns, start, length = _SIZES.unpack_from(body)
+    coded = body[_SIZES.size :][:length]
+    if len(coded) != length or not MIN_COLUMNS <= columns <= MAX_COLUMNS or start >= columns:
+        raise FormatError("a section has impossible levels")
+    rows = -(-(start + context.count) // columns)
+    levels = plain.decode(coded, rows, 1).tobytes()
+    return (
+        Sizes(exponent, floor, reference, columns, start, levels),
+        body[_SIZES.size + length :],
+    )

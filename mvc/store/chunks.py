@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mvc.base.dtypes import Family
 from mvc.base.ids import ObjectId, digest
 from mvc.codec import chunk as codec
-from mvc.codec.chunk import DEFAULT, Effort
+from mvc.codec.chunk import DEFAULT, Effort, Matrix
 from mvc.codec.section import MAX_STRIDE, Columns
 from mvc.codec.segments import Segments, split
 from mvc.objects.model import chunk_id
@@ -92,6 +92,7 @@ def _record(
         base[1] if base else None,
         effort=effort,
         columns=_columns(words),
+        matrix=Matrix(words.dtype, words.columns, words.start) if words.columns else None,
     )
     entry = base[0] if base and coded.transform.needs_base else None
     if base and trial.trusts() and entry is None:

@@ -1,0 +1,106 @@
+"""How large a residual is expected to be: the change of its row, in units of its own word.
+
+An optimizer's step has about the same size along a row; what a word's integer residual is then
+depends on the exponent of the word. So the mean change of each row is stored in a byte, and units
+are grouped by it and the base's exponent together (docs/format.md, "Groups").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvc.codec.segments import Segment, Segments
+
+KEYS = 256
+OCTAVE = 4
+"""Levels of an octave."""
+TAKEN = 128
+"""Words of a row that its level is estimated from."""
+MIN_COLUMNS = 16
+EXPONENTS = {"float64": 11, "float32": 8, "bfloat16": 8, "float16": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Group by how large a residual is expected to be in units of its word.
+
+    `levels` has a byte for each row of `columns` words, the first of which begins `start` words
+    before the chunk: four times the logarithm of its mean change, from an arbitrary zero. Against
+    it stands the exponent of the base word, which has `exponent` bits below the sign, counted from
+    `reference`.
+    """
+
+    exponent: int
+    floor: int
+    reference: int
+    columns: int
+    start: int
+    levels: bytes
+
+    def keys(self, top: Segment) -> Segment:
+        """Return the key of each unit of a base's top segment."""
+        rows = np.repeat(np.frombuffer(self.levels, np.uint8), self.columns)
+        return self._keys(top, rows[self.start : self.start + len(top)])
+
+    def keys_at(self, top: Segment, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the keys of some units, given their top units and places."""
+        rows = np.frombuffer(self.levels, np.uint8)[(places + self.start) // self.columns]
+        return self._keys(top, rows).astype(np.intp)
+
+    def _keys(self, top: Segment, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        fields = np.minimum(_exponents(top, self.exponent), top.dtype.type(self.reference))
+        below = (self.reference - fields.astype(np.int16)) * OCTAVE
+        keys: NDArray[np.uint8] = np.minimum(levels + below, KEYS - 1).astype(np.uint8)
+        return keys
+
+
+def measure(
+    new: Segments, base: Segments, dtype: str, columns: int, start: int, floor: int
+) -> Sizes | None:
+    """Return the sizes of the rows that a chunk holds, None where it has no rows or floats.
+
+    `start` is the place of the chunk's first word in the tensor. Only the encoder does this, so
+    nothing depends on how it rounds.
+    """
+    exponent = EXPONENTS.get(dtype)
+    count = len(new[0])
+    if exponent is None or not MIN_COLUMNS <= columns <= count:
+        return None
+    first = start % columns
+    places = np.arange(-(-(first + count) // columns))[:, None] * columns - first
+    places = places + np.arange(0, columns, max(1, columns // TAKEN))
+    places = places.clip(0, count - 1)
+    changes = _changes(new, base, exponent, places)
+    levels = np.round(OCTAVE * np.log2(np.maximum(changes.mean(axis=1), _TINY)))
+    highest = levels.max()
+    if highest <= OCTAVE * np.log2(_TINY):
+        return None
+    # Rows without change, and rows far below the others, share the lowest level.
+    shifted = (levels - (highest - SPREAD)).clip(0, SPREAD).astype(np.uint8)
+    reference = int(_exponents(base[0], exponent).max())
+    return Sizes(exponent, floor, reference, columns, first, shifted.tobytes())
+
+
+SPREAD = 63
+_TINY = 2.0**-300
+
+
+def _exponents(top: Segment, bits: int) -> Segment:
+    shift = top.dtype.type(top.itemsize * 8 - 1 - bits)
+    fields: Segment = top >> shift & top.dtype.type((1 << bits) - 1)
+    return fields
+
+
+def _changes(
+    new: Segments, base: Segments, exponent: int, places: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return about how much the words at some places changed, as a multiple of a power of two."""
+    steps = np.zeros(places.shape)
+    for one, two in zip(new, base, strict=True):
+        scale = 256.0**one.itemsize
+        steps = steps * scale + (one[places].astype(np.float64) - two[places])
+    fields = _exponents(base[0][places], exponent).astype(np.float64)
+    return np.abs(steps) * np.exp2(fields - (1 << exponent - 1))
