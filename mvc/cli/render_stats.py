@@ -13,6 +13,7 @@ from mvc.ops.tensor_stats import TensorStats, TensorUse
 from mvc.repo.holdings import Cause
 
 BAR = 20
+LEAST_BAR = 4
 LEAST_SUBJECT = 8
 NAMES: dict[Cause, str] = {
     "equal": "equal",
@@ -125,19 +126,17 @@ def _causes(found: Stats, ground: Ground) -> Iterator[str]:
     head = ("cause", "tensors", "chunks", "size", "stored", "of size")
     title, *texts = table(head, body, set(range(1, 6)))
     yield ground.style(title, "dim")
+    length = max(LEAST_BAR, min(BAR, ground.width - len(title) - 9))
     for text, (cause, tally) in zip(texts, rows, strict=True):
-        bar = ground.bar(tally.stored_bytes, found.stored_bytes)
+        bar = ground.bar(tally.stored_bytes, found.stored_bytes, length)
         if not bar:
             yield text
             continue
         share = percent(tally.stored_bytes, found.stored_bytes)
         styled = ground.style(bar, COLOURS.get(cause, "dim"))
-        yield f"{text.ljust(len(title))}  {styled}{' ' * (BAR - len(bar))} {share:>6}"
+        yield f"{text.ljust(len(title))}  {styled}{' ' * (length - len(bar))} {share:>6}"
     if found.kept_bytes:
-        yield (
-            f"{size(found.kept_bytes)} of this is kept as it is: low bits of weights are noise, "
-            "which no coding makes smaller"
-        )
+        yield f"{size(found.kept_bytes)} of this is kept as it is: low bits of weights are noise"
     if found.offloaded_bytes:
         yield f"{size(found.offloaded_bytes)} more are kept elsewhere"
 
@@ -162,7 +161,7 @@ def _chains(found: Stats, ground: Ground) -> Iterator[str]:
         name = ground.style(short(worst.version.id), "yellow")
         yield (
             f"restoring a version reads at most {share:.2f} of its size "
-            f"({name}: {size(worst.recovery_bytes)} of {size(worst.raw_bytes)})"
+            f"({name}: {size(worst.recovery_bytes)})"
         )
 
 

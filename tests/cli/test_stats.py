@@ -35,7 +35,7 @@ def test_the_report_says_how_much_why_and_for_which_version(trained: Console) ->
         "epoch 1",
         "epoch 0",
     ]
-    assert all(line == line.rstrip() and len(line) <= 100 for line in lines)
+    assert all(line == line.rstrip() and len(line) <= 80 for line in lines)
 
 
 def test_json_is_flat_and_adds_up(trained: Console) -> None:
