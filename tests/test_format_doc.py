@@ -13,7 +13,7 @@ from mvc.base import fileio
 from mvc.base.dtypes import SEGMENTS
 from mvc.base.ids import ObjectId, digest, object_id
 from mvc.codec import chunk as codec
-from mvc.codec import grouping, plain, section
+from mvc.codec import grouping, plain, section, zstd
 from mvc.codec.segments import UNITS, join, split
 from mvc.objects import canonical, history, model, tree
 from mvc.objects.history import Commit, Metric, Tag
@@ -46,6 +46,7 @@ MODULES = {
     "model": model,
     "tree": tree,
     "history": history,
+    "block": block,
     "directory": directory,
     "pack": pack,
     "section": section,
@@ -252,53 +253,73 @@ def test_directory_entries_are_as_written(vector: Vector) -> None:
     assert decode_entry(vector["bytes"]) == made
 
 
+def objects(value: dict[str, Any]) -> list[Item]:
+    return [Item(object_id(kind, held), kind, held) for kind, held in value["items"]]
+
+
 @of("block")
 def test_blocks_are_as_written(vector: Vector) -> None:
-    items = [Item(object_id(kind, held), kind, held) for kind, held in vector["value"]["items"]]
-    assert block.pack_items(items) == vector["bytes"]
-    entry = BlockEntry(8, len(vector["frame"]), 0, len(vector["bytes"]), len(items))
-    assert block.unpack_items(entry, vector["frame"]) == items
+    value = vector["value"]
+    items, chunks = objects(value), [ObjectId(name) for name in value.get("chunks", [])]
+    size = len(vector["bytes"])
+    entry = BlockEntry(8, len(vector["frame"]), 0, size, len(items), version=value["version"])
+    assert block.unpack_items(entry, vector["frame"], chunks) == items
+    if value["version"] == 2:
+        packed = block.pack_items(items, chunks)
+        assert (packed.data, packed.reach) == (vector["bytes"], len(chunks))
+
+
+def chunk_of(value: dict[str, Any]) -> NewChunk:
+    listed = value["words"] if "words" in value else [value["unit"]] * value["count"]
+    parts = split(words(listed), value["word"])
+    digests = tuple(digest(part.data) for part in parts)
+    name = chunk_id(value["word"], len(listed), digests)
+    about = (value["word"], len(listed), value["transform"], None, 0)
+    return NewChunk(name, *about, tuple(value["sections"]), digests)
 
 
 @of("pack")
-def test_a_whole_pack_is_as_written(
+def test_a_whole_pack_is_read_as_written(vector: Vector) -> None:
+    value = vector["value"]
+    (held,) = (item for item in VECTORS if (item.kind, item.name) == ("block", value["block"]))
+    items, chunks = objects(held["value"]), [chunk_of(item) for item in value["chunks"]]
+    name = vector["id"].hex()
+    storage_ = MemoryStorage()
+    storage_.write_new(keys.pack_tail(name), vector["tail"])
+    storage_.write_new(keys.pack_head(name), vector["head"])
+    assert vector["head"][7] == value["version"]
+    rows = read_rows(storage_, name, len(vector["head"])).rows
+    assert [row.id for row in rows] == [item.id for item in [*chunks, *items]]
+    store = ObjectStore(storage_, None)
+    store.refresh()
+    assert [store.read(item.id, item.kind) for item in items] == [item.content for item in items]
+    for item in chunks:
+        reader, entry = store.chunk_entry(item.id)
+        assert entry.version == value["version"]
+        assert reader.sections(entry, 2) == item.sections
+
+
+@of("pack")
+def test_a_whole_pack_is_written_as_written(
     vector: Vector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value = vector["value"]
-    record = value["chunk"]
-    data = words(record["words"])
-    parts = split(data, record["word"])
-    digests = tuple(digest(part.data) for part in parts)
-    name = chunk_id(record["word"], len(record["words"]), digests)
-    items = [Item(object_id(kind, held), kind, held) for kind, held in value["objects"]]
-
+    if value["version"] == 1:
+        return
+    (held,) = (item for item in VECTORS if (item.kind, item.name) == ("block", value["block"]))
+    monkeypatch.setattr(zstd, "compress", lambda data, level: held["frame"])
     storage_ = MemoryStorage()
-    monkeypatch.setattr(
-        block, "compress", lambda held: (vector["frame"], len(block.pack_items(held)))
-    )
     with fileio.Workspace(tmp_path) as space:
         writer = PackWriter(space)
-        sections = tuple(record["sections"])
-        count = len(record["words"])
-        writer.add_chunk(
-            NewChunk(name, record["word"], count, record["transform"], None, 0, sections, digests)
-        )
-        for item in items:
+        for record in value["chunks"]:
+            writer.add_chunk(chunk_of(record))
+        for item in objects(held["value"]):
             writer.add_object(item)
         written = writer.publish(storage_)
     assert bytes.fromhex(written.name) == vector["id"]
     assert storage_.read(keys.pack_head(written.name)) == vector["head"]
     assert storage_.read(keys.pack_tail(written.name)) == vector["tail"]
-
-    fresh = MemoryStorage()
-    fresh.write_new(keys.pack_tail(written.name), vector["tail"])
-    fresh.write_new(keys.pack_head(written.name), vector["head"])
-    assert read_rows(fresh, written.name, len(vector["head"])).rows == written.rows
-    store = ObjectStore(fresh, None)
-    store.refresh()
-    assert [store.read(item.id, item.kind) for item in items] == [item.content for item in items]
-    reader, entry = store.chunk_entry(name)
-    assert reader.sections(entry, 2) == tuple(record["sections"])
+    assert read_rows(storage_, written.name, len(vector["head"])) == written
 
 
 def test_the_table_of_limits_is_that_of_the_code() -> None:
