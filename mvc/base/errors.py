@@ -4,6 +4,7 @@ MvcError                    exit code 128
 ├── UsageError              2    the request makes no sense as it stands
 ├── NegativeAnswer          1    the answer is no, or local work is in the way
 ├── NotFoundError           3    no such repository, revision, path or object
+│   └── TailAwayError       3    lower bits that were offloaded cannot be reached
 ├── RemoteMovedError        4    a ref is no longer where the caller saw it
 ├── NotAllowedError         5    permission denied
 ├── IntegrityError          6    stored bytes are damaged or do not match their id
@@ -49,6 +50,12 @@ class NotFoundError(MvcError):
 
     exit_code = 3
     code = "not-found"
+
+
+class TailAwayError(NotFoundError):
+    """Lower bits were offloaded, and where they are cannot be reached."""
+
+    code = "tail-away"
 
 
 class RemoteMovedError(MvcError):

@@ -2,7 +2,7 @@
 
 PROJECT/               the working copy (a bare repository has none)
   .mvc/                format HEAD refs/ packs/                   what is versioned
-                       config.toml index.sqlite logs/ locks/ tmp/ worktree    local
+                       config.toml index.sqlite logs/ locks/ offloaded tmp/ worktree    local
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, Change, Refs
 from mvc.storage import keys
 from mvc.storage.local import LocalStorage
 from mvc.store.object_store import ObjectStore
+from mvc.store.tails import Offloaded, OffloadingStorage, StoreSource, Tails, TailSource
 
 FORMAT_LINE = b"mvc repository 1\n"
 
@@ -57,6 +58,9 @@ class Repository:
                 hint="install a newer mvc; nothing was changed",
             )
         self.refs = Refs(self.storage, folder / "logs")
+        # The repositories that this one reads from, and those that read through it.
+        self._others: list[Repository] = []
+        self._passed: frozenset[Path] = frozenset()
 
     @classmethod
     def init(
@@ -91,7 +95,24 @@ class Repository:
     @cached_property
     def store(self) -> ObjectStore:
         """The objects."""
-        return ObjectStore(self.storage, self.folder / "index.sqlite")
+        tails = Tails(self.offloaded, self._source)
+        storage = OffloadingStorage(self.storage, self.offloaded)
+        return ObjectStore(storage, self.folder / "index.sqlite", tails)
+
+    @cached_property
+    def offloaded(self) -> Offloaded:
+        """The packs whose lower bits another repository holds."""
+        return Offloaded(self.folder / "offloaded", self.folder / "tmp" / "offloaded")
+
+    def _source(self, where: str) -> TailSource:
+        """Open the repository that lower bits were offloaded to."""
+        passed = self._passed | {self.folder.resolve()}
+        other = Repository(Path(where), None, self.environment)
+        if other.folder.resolve() in passed:
+            raise NotFoundError(f"{where} has offloaded it itself")
+        other._passed = passed
+        self._others.append(other)
+        return StoreSource(other.store)
 
     @cached_property
     def config(self) -> Config:
@@ -182,6 +203,8 @@ class Repository:
         if "store" in self.__dict__:
             self.store.close()
         self.storage.close()
+        for other in self._others:
+            other.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ REFS = "refs/"
 
 _PLAIN = re.compile(r"[A-Za-z0-9/@_=+,~.-]+", re.ASCII)
 _PACK = re.compile(r"packs/pack-([0-9a-f]{64})\.head", re.ASCII)
+_TAIL = re.compile(r"packs/pack-([0-9a-f]{64})\.tail", re.ASCII)
 
 
 def pack_head(pack: str) -> str:
@@ -31,6 +32,12 @@ def pack_tail(pack: str) -> str:
 def pack_of(key: str) -> str | None:
     """Return the pack that a head key names, None for any other key."""
     match = _PACK.fullmatch(key)
+    return match.group(1) if match else None
+
+
+def pack_of_tail(key: str) -> str | None:
+    """Return the pack that a tail key names, None for any other key."""
+    match = _TAIL.fullmatch(key)
     return match.group(1) if match else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mvc.base.dtypes import SEGMENTS
-from mvc.base.errors import FormatError, IntegrityError
+from mvc.base.errors import FormatError, IntegrityError, TailAwayError
 from mvc.base.ids import ObjectId, digest
 from mvc.codec import chunk as codec
 from mvc.codec.segments import Segments, join
@@ -65,13 +65,40 @@ def _decode_chain(
     segments: Segments | None = None
     try:
         for reader, entry in reversed(chain):
-            sections = reader.sections(entry, count or len(entry.sections))
-            segments = codec.decode(entry.transform, sections, entry.word, entry.words, segments)
+            segments = _step(entry, reader.sections(entry, count or len(entry.sections)), segments)
+    except TailAwayError:
+        segments = _from_elsewhere(store, chain)
     except FormatError as error:
         raise IntegrityError(f"chunk {wanted.hex()[:12]} is damaged: {error.message}") from error
     if segments is None:
         raise _damaged(wanted)
     return chain[0][1], segments
+
+
+def _step(entry: ChunkEntry, sections: tuple[bytes, ...], base: Segments | None) -> Segments:
+    return codec.decode(entry.transform, sections, entry.word, entry.words, base)
+
+
+def _from_elsewhere(
+    store: ObjectStore, chain: list[tuple[PackReader, ChunkEntry]]
+) -> Segments | None:
+    """Decode along a chain from the nearest chunk whose tail is not here; that one is fetched."""
+    above: list[tuple[ChunkEntry, tuple[bytes, ...]]] = []
+    segments: Segments | None = None
+    for reader, entry in chain:
+        try:
+            above.append((entry, reader.sections(entry, len(entry.sections))))
+        except TailAwayError:
+            if store.tails is None:
+                raise
+            segments = store.tails.segments(entry.id, reader.name)
+            break
+    try:
+        for entry, sections in reversed(above):
+            segments = _step(entry, sections, segments)
+    except FormatError as error:
+        raise IntegrityError(f"chunk {entry.id.hex()[:12]} is damaged: {error.message}") from error
+    return segments
 
 
 def _follows(base: ChunkEntry, entry: ChunkEntry) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mvc.base.errors import (
     FormatError,
@@ -30,14 +30,21 @@ from mvc.store.index import Index, Location
 from mvc.store.pack_reader import PackReader, read_rows
 from mvc.store.rows import Written
 
+if TYPE_CHECKING:
+    from mvc.store.tails import Tails
+
 Result = TypeVar("Result")
 
 
 class ObjectStore:
     """Objects of one repository."""
 
-    def __init__(self, storage: Storage, index_path: Path | None) -> None:
+    def __init__(
+        self, storage: Storage, index_path: Path | None, tails: Tails | None = None
+    ) -> None:
         self.storage = storage
+        # Where chunks of packs are read whose tails are not in `storage`, on purpose.
+        self.tails = tails
         self.index = Index(index_path)
         self._cache = BlockCache()
         self.damaged: dict[str, str] = {}

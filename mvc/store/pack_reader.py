@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 import msgpack
 import xxhash
 
-from mvc.base.errors import FormatError, IntegrityError, LimitError, NotFoundError
+from mvc.base.errors import (
+    FormatError,
+    IntegrityError,
+    LimitError,
+    NotFoundError,
+    TailAwayError,
+)
 from mvc.base.ids import ID_BYTES, ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
@@ -87,6 +93,8 @@ class PackReader:
     def _section(self, key: str, at: int, length: int) -> bytes:
         try:
             return self._storage.read_range(key, at, length)
+        except TailAwayError:
+            raise
         except (FormatError, NotFoundError) as error:
             raise IntegrityError(
                 f"{key} is missing or too short", hint="run `mvc fsck` to see what it affects"
@@ -157,7 +165,7 @@ def open_pack(storage: Storage, name: str, head_size: int) -> tuple[PackReader, 
 
 def _open(storage: Storage, name: str, head_size: int) -> tuple[PackReader, bytes, int]:
     """Return what `open_pack` returns, and the version of the head."""
-    head, tail = keys.pack_head(name), keys.pack_tail(name)
+    head = keys.pack_head(name)
     try:
         version = _version(storage.read_range(head, 0, len(HEAD_MAGIC)), HEAD_MAGIC)
         footer = storage.read_range(head, head_size - FOOTER.size, FOOTER.size)
@@ -170,13 +178,22 @@ def _open(storage: Storage, name: str, head_size: int) -> tuple[PackReader, byte
         if xxhash.xxh3_64_intdigest(directory) != check or pack_name(directory, tail_bytes) != name:
             raise FormatError("the directory is damaged")
         if tail_bytes:
-            _version(storage.read_range(tail, 0, len(TAIL_MAGIC)), TAIL_MAGIC)
-            end = storage.read_range(tail, len(TAIL_MAGIC) + tail_bytes, TAIL_FOOTER.size)
-            if TAIL_FOOTER.unpack(end) != (bytes.fromhex(name), tail_bytes, END_MAGIC):
-                raise FormatError("its tail belongs to another pack")
+            _check_tail(storage, name, tail_bytes)
     except (FormatError, NotFoundError) as error:
         raise IntegrityError(f"pack {name[:12]} is damaged: {error.message}") from error
     return PackReader(storage, name, at, head_size), directory, version
+
+
+def _check_tail(storage: Storage, name: str, tail_bytes: int) -> None:
+    """Raise FormatError or NotFoundError unless a pack's tail is there in full, or offloaded."""
+    key = keys.pack_tail(name)
+    try:
+        _version(storage.read_range(key, 0, len(TAIL_MAGIC)), TAIL_MAGIC)
+        end = storage.read_range(key, len(TAIL_MAGIC) + tail_bytes, TAIL_FOOTER.size)
+    except TailAwayError:
+        return
+    if TAIL_FOOTER.unpack(end) != (bytes.fromhex(name), tail_bytes, END_MAGIC):
+        raise FormatError("its tail belongs to another pack")
 
 
 def _version(found: bytes, newest: bytes) -> int:
