@@ -206,6 +206,7 @@ class IntegerDelta:
             compression_level=8,
             mode_spec=module.ModeSpec.classic(),
             delta_spec=module.DeltaSpec.no_op(),
+            enable_8_bit=True,
         )
         self._alone = Planes()
 

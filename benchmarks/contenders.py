@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.storage_stores import STORES
+from benchmarks.storage_others import STORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,6 @@ CODINGS = {
 OPTIONAL = ("xdelta3",)
 """Takes part only when it is named: an hour for all families."""
 
-OURS = ("mvc", "mvc-fast")
+OURS = ("mvc", "mvc-fast", "mvc-repacked")
 ALL = (*OURS, *CODINGS, *(name for name in STORES if name not in OURS))
 DEFAULT = tuple(name for name in ALL if name not in OPTIONAL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -18,7 +19,10 @@ def load(name: str) -> Any:
         MissingExtra: It is not installed; the message says how to get it.
     """
     try:
-        return import_module(name)
+        # What such a package has to say of itself is no matter of a benchmark.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
         raise MissingExtra(

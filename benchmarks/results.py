@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -40,6 +40,7 @@ class Result:
         peak: Resident bytes of the largest process.
         failure: Why there is no figure, or None.
         note: What a reader must know about the figure.
+        finish: What was done once when all versions were in; its saving counts to the last.
     """
 
     history: str
@@ -50,7 +51,8 @@ class Result:
     decode: Effort | None = None
     peak: int = 0
     failure: str | None = None
-    note: str | None = field(default=None)
+    note: str | None = None
+    finish: Effort | None = None
 
     @property
     def share(self) -> float | None:
@@ -59,8 +61,8 @@ class Result:
 
     @property
     def pair_ratio(self) -> float | None:
-        """Raw over stored bytes of the second version; None where there is none."""
-        if self.failure or len(self.raw) < 2:
+        """Raw over stored bytes of the second version; None where that is not known."""
+        if self.failure or self.finish or len(self.raw) < 2:
             return None
         return self.raw[1] / max(self.stored[1], 1)
 
@@ -76,8 +78,8 @@ def loaded(values: Sequence[Mapping[str, Any]]) -> list[Result]:
 
 
 def _loaded(value: dict[str, Any]) -> Result:
-    for name in ("encode", "decode"):
-        value[name] = Effort(**value[name]) if value[name] else None
+    for name in ("encode", "decode", "finish"):
+        value[name] = Effort(**value[name]) if value.get(name) else None
     for name in ("raw", "stored"):
         value[name] = tuple(value[name])
     return Result(**value)

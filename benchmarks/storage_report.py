@@ -13,6 +13,7 @@ NO_PAIR = ("reexport-fp16", "silero-vad", "crepe-ckpt")
 """The second version there is the first again, or brings something new beside it."""
 
 MISSING = "not installed"
+UNKNOWN = "this mvc has no"
 SMALLER = 0.9995
 """Below this ratio one figure is smaller than another; closer ones print the same."""
 
@@ -75,6 +76,8 @@ def _matrix(results: Results, corner: str, value: Value, shown: Callable[[float]
 def _absent(result: Result | None) -> str:
     if result is None or not result.failure:
         return ""
+    if result.failure.startswith(UNKNOWN):
+        return "unknown"
     return MISSING if MISSING in result.failure else "fails"
 
 
@@ -122,6 +125,8 @@ def speeds(results: Results, history: str) -> str:
             continue
         peak = f"{result.peak / 1e6:.0f} MB"
         row = [name, *_speed(result.encode), *_speed(result.decode), peak, f"{result.share:.3f}"]
+        if result.finish:
+            row[0] += f" (then {result.finish.wall:.1f} s)"
         rows.append(row)
     return table(header, rows)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.histories import File, History, Version
 from benchmarks.measure import CommandFailed, Cost, settle, warm
 from benchmarks.peers import MissingTool
 from benchmarks.results import Effort, Result
-from benchmarks.storage_stores import STORES, Mvc, Store
+from benchmarks.storage_others import STORES
+from benchmarks.storage_store import Mvc, Store
 
 LONGEST_FAILURE = 240
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception)\b.*: ")
@@ -45,6 +46,8 @@ def _measured(name: str, store: Store, history: History) -> Result:
         total = store.stored()
         stored.append(float(total - before))
         before = total
+    finish = store.finish()
+    stored[-1] += store.stored() - before
     last = len(history.versions) - 1
     numbers = range(last + 1) if isinstance(store, Mvc) else [last]
     backs, size, exact = [], 0, True
@@ -61,8 +64,9 @@ def _measured(name: str, store: Store, history: History) -> Result:
     return Result(
         history.name, name, tuple(version.size for version in history.versions), tuple(stored),
         _effort(history.size, costs), _effort(size, backs),
-        max(cost.peak for cost in [*costs, *backs]),
+        max(cost.peak for cost in [*costs, *backs, *([finish] if finish else [])]),
         note=None if exact else "files come back as other files with equal tensors",
+        finish=Effort(history.size, finish.wall, finish.cpu) if finish else None,
     )  # fmt: skip
 
 
@@ -106,12 +110,3 @@ def brief(text: str) -> str:
     telling = [line for line in lines if line and " DEBUG " not in line]
     raised = [line for line in telling if _EXCEPTION.match(line)]
     return " / ".join(raised[-1:] or telling[-3:])[-LONGEST_FAILURE:]
-
-
-def trips(
-    names: Iterable[str], history: History, folder: Path, note: Callable[[str], object]
-) -> Iterator[Result]:
-    """Take a history through several stores, one after the other."""
-    for name in names:
-        note(f"{history.name}: {name}")
-        yield trip(name, history, folder / f"{name}-trip")

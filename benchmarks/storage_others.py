@@ -1,15 +1,8 @@
-"""Stores that take part in the comparison of stores, as the commands a user would give.
-
-Each has a home of its own and sees nothing of the person running the benchmark. It is given the
-versions of a history in a working folder, one after the other, and must give one back in an empty
-folder.
-"""
+"""The stores that take part in the comparison beside mvc, as the commands a user would give."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,125 +10,9 @@ from pathlib import Path
 from benchmarks import xet
 from benchmarks.extras import has
 from benchmarks.histories import Version
-from benchmarks.measure import CommandFailed, Cost, folder_bytes, run
-from benchmarks.peers import MVC, MissingTool
-
-PATHS = (str(Path(sys.executable).parent), os.defpath)
-
-
-class Store:
-    """One empty store.
-
-    Attributes:
-        needs: The program it runs, and how that is installed.
-        exact: Files come back byte for byte.
-        linear: A version that does not begin from the one before is recorded after it all the
-            same, because the store has no use for where it began.
-    """
-
-    needs: tuple[str, str] = ("", "")
-    exact = True
-    linear = True
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.worktree = folder / "work"
-        self.kept = folder / "kept"
-        self.home = folder / "home"
-        for path in (self.worktree, self.kept, self.home):
-            path.mkdir(parents=True)
-        self.program = _find(*self.needs)
-        self.create()
-
-    def create(self) -> None:
-        """Make the store."""
-
-    def begin(self, start: int) -> None:
-        """Go back to a version in the working folder, to begin from it; not `linear` alone."""
-
-    def record(self, number: int, version: Version) -> Cost:
-        """Store what lies in the working folder as a version."""
-        raise NotImplementedError
-
-    def restore(self, number: int, target: Path) -> Cost:
-        """Write the files of a version to an empty folder."""
-        raise NotImplementedError
-
-    def stored(self) -> int:
-        """Return the bytes that the store occupies."""
-        return folder_bytes(self.kept)
-
-    def environment(self) -> dict[str, str]:
-        """Return the variables that the commands see."""
-        folders = [str(Path(self.program).parent), *PATHS]
-        return {
-            "HOME": str(self.home),
-            "PATH": os.pathsep.join(dict.fromkeys(folders)),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "LC_ALL": "C.UTF-8",
-        }
-
-    def run(self, *arguments: str | Path, cwd: Path | None = None) -> Cost:
-        """Run the program, by default in the working folder."""
-        command = [self.program, *arguments]
-        return run(command, cwd=cwd or self.worktree, env=self.environment())
-
-
-def _find(program: str, hint: str) -> str:
-    path = shutil.which(program, path=os.pathsep.join([*os.get_exec_path(), *PATHS]))
-    if path is None:
-        raise MissingTool(f"{Path(program).name} is not installed; `{hint}` installs it")
-    return path
-
-
-class Mvc(Store):
-    """mvc, with nothing configured but who commits."""
-
-    needs = (MVC, "pip install -e .")
-    linear = False
-    options: tuple[str, ...] = ()
-
-    def create(self) -> None:
-        """See Store."""
-        if self.options:
-            self._check_options()
-        self.run("init")
-        self.run("config", "user.name", "Bench")
-        self.run("config", "user.email", "bench@example.org")
-
-    def _check_options(self) -> None:
-        """Raise MissingTool when this mvc does not know an option of `commit`."""
-        try:
-            self.run("commit", *self.options, "--help")
-        except CommandFailed:
-            options = " ".join(self.options)
-            raise MissingTool(f"this mvc has no `commit {options}`") from None
-
-    def begin(self, start: int) -> None:
-        """See Store."""
-        self.run("switch", "--create", f"from-{start}", f"v{start}")
-
-    def record(self, number: int, version: Version) -> Cost:
-        """See Store."""
-        cost = self.run("add", ".")
-        cost += self.run("commit", "--allow-empty", "-m", f"Version {number}", *self.options)
-        self.run("tag", f"v{number}")
-        return cost
-
-    def restore(self, number: int, target: Path) -> Cost:
-        """See Store."""
-        target.rmdir()
-        return self.run("export", f"v{number}", target)
-
-    def stored(self) -> int:
-        """See Store."""
-        return folder_bytes(self.worktree / ".mvc")
-
-
-class MvcFast(Mvc):
-    """mvc with its fast codec."""
-
-    options = ("--codec", "fast")
+from benchmarks.measure import Cost, folder_bytes, run
+from benchmarks.peers import MissingTool
+from benchmarks.storage_store import Mvc, MvcFast, MvcRepacked, Store, find_program
 
 
 class GitLfs(Store):
@@ -169,11 +46,8 @@ class GitLfs(Store):
 
     def git(self, *arguments: str) -> Cost:
         """Run git in the working folder."""
-        return run([_git(), *arguments], cwd=self.worktree, env=self.environment())
-
-
-def _git() -> str:
-    return _find("git", "apt-get install git")
+        program = find_program("git", "apt-get install git")
+        return run([program, *arguments], cwd=self.worktree, env=self.environment())
 
 
 class GitTheta(GitLfs):
@@ -327,6 +201,7 @@ class Xdelta(Store):
 STORES: dict[str, Callable[[Path], Store]] = {
     "mvc": Mvc,
     "mvc-fast": MvcFast,
+    "mvc-repacked": MvcRepacked,
     "xet": Xet,
     "git-theta": GitTheta,
     "git-lfs": GitLfs,
