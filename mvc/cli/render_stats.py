@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mvc.cli.escape import escaped
 from mvc.cli.render_show import table
@@ -11,6 +12,9 @@ from mvc.cli.wording import counted, percent, short, size
 from mvc.ops.stats import Stats
 from mvc.ops.tensor_stats import TensorStats, TensorUse
 from mvc.repo.holdings import Cause
+
+if TYPE_CHECKING:
+    from mvc.ops.repack import RepackResult
 
 BAR = 20
 LEAST_BAR = 4
@@ -62,13 +66,17 @@ class Ground:
         return text[: limit - 1] + "…" if self.unicode else text[: limit - 3] + "..."
 
 
-def lines(found: Stats, ground: Ground, limit: int | None) -> Iterator[str]:
+def lines(
+    found: Stats, ground: Ground, limit: int | None, estimate: RepackResult | None = None
+) -> Iterator[str]:
     """Yield the sums, the causes, the chains of deltas, and the newest `limit` versions."""
     yield from _summary(found, ground)
     yield ""
     yield from _causes(found, ground)
     yield ""
     yield from _chains(found, ground)
+    if estimate is not None:
+        yield _repack(estimate)
     if found.versions[:limit]:
         yield ""
         yield from _versions(found, ground, limit)
@@ -163,6 +171,14 @@ def _chains(found: Stats, ground: Ground) -> Iterator[str]:
             f"restoring a version reads at most {share:.2f} of its size "
             f"({name}: {size(worst.recovery_bytes)})"
         )
+
+
+def _repack(estimate: RepackResult) -> str:
+    before, after = estimate.before, estimate.after
+    return (
+        f"a repack would take the packs from {size(before.bytes)} to about {size(after.bytes)}, "
+        f"recovery from {before.recovery:.2f} to {after.recovery:.2f}"
+    )
 
 
 def _versions(found: Stats, ground: Ground, limit: int | None) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mvc.cli.shapes import hexed
 from mvc.cli.wording import iso_time
@@ -10,11 +10,14 @@ from mvc.ops.stats import Stats, VersionStats
 from mvc.ops.tensor_stats import TensorPlace, TensorStats, TensorUse
 from mvc.repo.holdings import Tally
 
+if TYPE_CHECKING:
+    from mvc.ops.repack import RepackResult
+
 Shape = dict[str, Any]
 
 
-def of_stats(found: Stats, limit: int | None) -> Shape:
-    """Return the sums, and the newest `limit` versions."""
+def of_stats(found: Stats, limit: int | None, estimate: RepackResult | None = None) -> Shape:
+    """Return the sums, the newest `limit` versions, and what a repack would do."""
     worst = found.worst_version
     return {
         "whole": found.whole,
@@ -40,6 +43,7 @@ def of_stats(found: Stats, limit: int | None) -> Shape:
             "worst_version_raw_bytes": worst and worst.raw_bytes,
         },
         "commits": [_version(item) for item in found.versions[:limit]],
+        "repack": estimate and _repack(estimate),
     }
 
 
@@ -50,6 +54,16 @@ def of_tensors(found: TensorStats) -> Shape:
         "raw_bytes": found.raw_bytes,
         "stored_bytes": found.stored_bytes,
         "tensors": [_tensor(item) for item in found.tensors],
+    }
+
+
+def _repack(estimate: RepackResult) -> Shape:
+    before, after = estimate.before, estimate.after
+    return {
+        "pack_bytes": before.bytes,
+        "expected_bytes": after.bytes,
+        "recovery": round(before.recovery, 4),
+        "expected_recovery": round(after.recovery, 4),
     }
 
 

@@ -85,6 +85,16 @@ def test_tensors_are_listed_with_cause_and_base(trained: Console) -> None:
     assert head["base_place"] == {"path": "net.safetensors", "name": "head.weight"}
 
 
+def test_what_a_repack_would_save_is_estimated_when_asked_for(trained: Console) -> None:
+    assert trained("stats", "--json").json["repack"] is None
+    found = trained("stats", "--repack", "--json").json
+    assert found["repack"]["pack_bytes"] == found["pack_bytes"]
+    assert 0 < found["repack"]["expected_bytes"] <= found["pack_bytes"]
+    assert found["repack"]["expected_recovery"] > 0
+    assert any(line.startswith("a repack would") for line in trained("stats", "--repack").lines)
+    assert trained("stats", "--json").json["pack_bytes"] == found["pack_bytes"]
+
+
 def test_an_empty_repository_has_no_versions(mvc: Console) -> None:
     assert mvc("stats").lines[0].startswith("0 versions, 0 B of files stored in")
     assert mvc("stats", "--json").json["by_cause"]["index"]["stored_bytes"] > 0

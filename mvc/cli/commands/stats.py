@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from mvc.base.errors import UsageError
 from mvc.cli.arguments import examples, files_meant, json_option
 from mvc.cli.complete import revisions as offered
 from mvc.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from mvc.ops.repack import RepackResult
 
 NEWEST = 10
 
@@ -27,6 +31,9 @@ NEWEST = 10
 @click.option("--commits", "all_commits", is_flag=True, help="List all versions.")
 @click.option("-n", "--max-count", type=click.IntRange(0), metavar="N", help="List the N newest.")
 @click.option("--tensors", is_flag=True, help="The tensors of one version (default: HEAD).")
+@click.option(
+    "--repack", "with_repack", is_flag=True, help="Also estimate what a repack would save."
+)
 @json_option
 @click.argument("revision", nargs=-1, metavar="[REV | A..B | REV:FILE]...", shell_complete=offered)
 @pass_session
@@ -36,37 +43,51 @@ def command(
     all_commits: bool,
     max_count: int | None,
     tensors: bool,
+    with_repack: bool,
     as_json: bool,
 ) -> None:
     """Show what the repository takes, and why.
 
     The bytes of all versions' files and those stored for them: by cause, by deltas in a row, and
     for the newest 10 versions. With revisions, of what they reach. An object counts for the oldest
-    version that has it. REV:FILE shows the tensors of a file. No weights are decoded.
+    version that has it. REV:FILE shows the tensors of a file. No weights are decoded, but for the
+    samples of --repack.
     """
     with files_meant(session, "stats", revision, instead="mvc stats HEAD:{top}"):
         if tensors or any(":" in word for word in revision):
             _tensors(session, revision, as_json=as_json)
         else:
             limit = None if all_commits else NEWEST if max_count is None else max_count
-            _stats(session, revision, limit, as_json=as_json)
+            _stats(session, revision, limit, with_repack=with_repack, as_json=as_json)
 
 
 def _stats(
-    session: Session, revision: tuple[str, ...], limit: int | None, *, as_json: bool
+    session: Session,
+    revision: tuple[str, ...],
+    limit: int | None,
+    *,
+    with_repack: bool,
+    as_json: bool,
 ) -> None:
     from mvc.ops.stats import StatsRequest, stats
 
     found = stats(session.repo, StatsRequest(revision), session.progress)
+    estimate = _estimate(session) if with_repack else None
     if as_json:
         from mvc.cli.stats_json import of_stats
 
-        session.json(of_stats(found, limit))
+        session.json(of_stats(found, limit, estimate))
         return
     from mvc.cli.render_stats import Ground, lines
 
     ground = Ground(session.style, *_terminal())
-    session.page(lines(found, ground, limit))
+    session.page(lines(found, ground, limit, estimate))
+
+
+def _estimate(session: Session) -> RepackResult:
+    from mvc.ops.repack import RepackRequest, repack
+
+    return repack(session.repo, RepackRequest(dry_run=True), session.progress)
 
 
 def _tensors(session: Session, revision: tuple[str, ...], *, as_json: bool) -> None:
