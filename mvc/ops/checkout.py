@@ -18,6 +18,7 @@ from mvc.repo.refs import BRANCHES, Head
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import Worktree, locked_worktree
 from mvc.storage import keys
+from mvc.store.locks import pinned
 
 _MOVED = re.compile(r"checkout: moving from (\S+) to .+")
 
@@ -153,7 +154,8 @@ def _go(
     *,
     create: bool = False,
 ) -> SwitchResult:
-    with locked_worktree(repo) as tree:
+    # What nothing but this switch reaches must not be collected before HEAD does.
+    with locked_worktree(repo) as tree, pinned(repo.scratch):
         before = _head(repo)
         written = move(
             repo, tree, target, force=how.force, precision=how.precision, progress=how.progress
