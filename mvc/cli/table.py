@@ -29,7 +29,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Repository": {
         "config": ("config", "Read and write settings."),
         "export": ("export", "Write the files of a version into a new folder."),
+        "offload": ("offload", "Keep the lower bits of weights in another repository."),
         "fsck": ("fsck", "Verify everything that is stored."),
+        "repack": ("repack", "Store versions against better bases."),
+        "gc": ("gc", "Merge small packs and drop what nothing reaches."),
         "stats": ("stats", "Show what the repository takes, and why."),
         "completion": ("completion", "Print the completion script of a shell."),
     },

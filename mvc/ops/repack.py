@@ -15,7 +15,7 @@ from mvc.repo.reach import roots
 from mvc.repo.repository import Repository
 from mvc.repo.revisions import peel
 from mvc.store import settled, sweep
-from mvc.store.census import Census, Record, census, nearest
+from mvc.store.census import Census, Record, census, nearest, needed
 from mvc.store.directory import MAX_DEPTH
 from mvc.store.lineage import Lineages
 from mvc.store.locks import alone, maintenance
@@ -116,7 +116,9 @@ class _Run:
         repo, packs = self._repo, self._packs
         lines = self._lineages()
         self._settled = Settled(self._limits, self._known(lines))
-        layout = Layout(packs, set(self._settled.packs))
+        away = {name for name in repo.offloaded.packs() if name in packs}
+        frozen = needed((item for name in away for item in packs[name].ids()), nearest(packs))
+        layout = Layout(packs, away | self._settled.packs, frozenset(frozen))
         before = summary(packs, lines, nearest(packs))
         if self._request.dry_run:
             planned = self._carry_out(layout, lines, None)

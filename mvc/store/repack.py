@@ -30,22 +30,25 @@ class Layout:
     """How chunks are stored once all that was decided so far is done.
 
     Packs that are `fixed` stay. `doomed` are others that something was taken from, or that hold
-    what a fixed one holds, too, as after a run that was cut off.
+    what a fixed one holds, too, as after a run that was cut off. `frozen` chunks keep their
+    records wherever they are.
     """
 
-    def __init__(self, packs: Census, fixed: set[str]) -> None:
+    def __init__(
+        self, packs: Census, fixed: set[str], frozen: frozenset[ObjectId] = frozenset()
+    ) -> None:
         staying = {name: pack for name, pack in packs.items() if name in fixed}
         others = {name: pack for name, pack in packs.items() if name not in fixed}
-        settled = nearest(staying)
-        self.records = {**nearest(others), **settled}
-        self.settled = settled.keys()
+        there = nearest(staying)
+        self.records = {**nearest(others), **there}
+        self.settled = frozen | there.keys()
         self.doomed: set[str] = set()
         self.coded = 0
         self._homes: dict[ObjectId, list[str]] = {}
         for name, pack in others.items():
             for item in pack.chunks:
                 self._homes.setdefault(item.id, []).append(name)
-                if item.id in settled:
+                if item.id in there:
                     self.doomed.add(name)
 
     def depth_above(self, references: Iterable[ObjectId]) -> int:

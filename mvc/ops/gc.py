@@ -1,0 +1,208 @@
+"""Merge small packs, and drop what nothing reaches for a while."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mvc.base import fileio
+from mvc.base.errors import IntegrityError, MissingObjectError, NegativeAnswer, UsageError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.repo.reach import Reach, roots
+from mvc.repo.repository import Repository
+from mvc.store import settled, sweep, unreachable
+from mvc.store.census import Census, census, nearest, needed
+from mvc.store.locks import alone, maintenance
+from mvc.store.merge import Merger
+from mvc.store.rewrite import Rewriter
+
+DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GcRequest:
+    """How many days garbage is kept (None: as configured), and whether to do it at all."""
+
+    grace_days: float | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GcResult:
+    """What was done, or with `dry_run` would be.
+
+    `dropped` objects are gone; `waiting` ones are reached by nothing and still in their time of
+    grace, `needed` ones are bases of what is kept. `postponed` packs wait for running writers.
+    `bytes_after` of a dry run leaves out what is saved by merging.
+    """
+
+    bytes_before: int
+    bytes_after: int
+    packs_before: int
+    packs_after: int
+    dropped: int
+    waiting: int
+    needed: int
+    orphans: int
+    postponed: int
+    dry_run: bool
+
+
+def gc(repo: Repository, request: GcRequest | None = None, progress: Progress = SILENT) -> GcResult:
+    """Merge small packs and drop what nothing has reached for the time of grace.
+
+    Safe beside other commands, and when it is cut off at any moment. Raises IntegrityError, having
+    changed nothing, in a repository that lacks something, and NegativeAnswer beside another gc or
+    repack.
+    """
+    request = request or GcRequest()
+    days = repo.config.get("gc.grace_days") if request.grace_days is None else request.grace_days
+    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 <= days <= 1_000_000:
+        raise UsageError(f"{days} is not a number of days")
+    with maintenance(repo.scratch):
+        return _Run(repo, round(days * DAY), progress).run(dry_run=request.dry_run)
+
+
+class _Run:
+    def __init__(self, repo: Repository, grace: int, progress: Progress) -> None:
+        self._repo = repo
+        self._store = repo.store
+        self._grace = grace
+        self._progress = progress
+        self._staging = repo.scratch / "gc"
+        repo.store.refresh()
+        if repo.store.damaged:
+            raise IntegrityError(
+                "a pack is damaged, so nothing is dropped", hint="run `mvc fsck` for details"
+            )
+        self._packs = census(repo.store)
+        self._reach = Reach(repo, progress)
+
+    def run(self, *, dry_run: bool) -> GcResult:
+        """See `gc`."""
+        packs = self._packs
+        everything = {item for pack in packs.values() for item in pack.ids()}
+        self._mark(everything)
+        garbage = everything - self._reach.seen
+        since = self._since(garbage)
+        now = self._repo.environment.clock()
+        old = {item for item in garbage if now - since[item] >= self._grace}
+        wanted = needed(everything - old, nearest(packs))
+        merger = Merger(self._store, packs, wanted)
+        chosen = self._choose(merger)
+        doomed = set().union(*chosen)
+        if dry_run:
+            return self._foreseen(merger, doomed, old, wanted, garbage)
+        unreachable.save(self._repo.folder / "unreachable", self._staging, since)
+        new = self._rewrite(merger, chosen, doomed)
+        gone, orphans = self._sweep(doomed, wanted)
+        self._settle(new, gone)
+        fileio.reap(self._repo.scratch)
+        after = census(self._store, self._packs)
+        left = {item for pack in after.values() for item in pack.ids()}
+        return GcResult(
+            _size(packs),
+            _size(after),
+            len(packs),
+            len(after),
+            len(everything - left),
+            len((garbage - old) & left),
+            len(old & wanted & left),
+            orphans,
+            len(doomed - gone),
+            dry_run=False,
+        )
+
+    def _mark(self, everything: set[ObjectId]) -> None:
+        """Reach what must stay, and make sure that it is there."""
+        self._progress.start("finding what is in use", len(everything))
+        self._reach.extend(roots(self._repo))
+        self._progress.finish()
+        lost = self._reach.seen - everything
+        if lost:
+            raise MissingObjectError(
+                f"object {min(lost).hex()[:12]} is missing, so nothing is dropped",
+                hint="run `mvc fsck` to see which versions it affects",
+            )
+
+    def _since(self, garbage: set[ObjectId]) -> dict[ObjectId, int]:
+        """Return when each object was first seen to be garbage; now for what is new."""
+        now = self._repo.environment.clock()
+        known = unreachable.load(self._repo.folder / "unreachable")
+        # A time in the future is that of a clock that was wrong.
+        return {item: min(known.get(item, now), now) for item in garbage}
+
+    def _choose(self, merger: Merger) -> list[set[str]]:
+        """Return the packs to rewrite: what a repack settled, and the others, apart."""
+        names = self._packs.keys() - self._repo.offloaded.packs().keys()
+        known = settled.load(self._repo.folder / "repacked")
+        planned = known.packs & names if known else set[str]()
+        thorough = self._grace == 0
+        return [
+            merger.choose(planned, thorough=thorough),
+            merger.choose(names - planned, thorough=thorough),
+        ]
+
+    def _rewrite(self, merger: Merger, chosen: list[set[str]], doomed: set[str]) -> list[set[str]]:
+        """Copy what is wanted and return the names of the new packs, as they were chosen."""
+        self._progress.start("merging", sum(self._packs[name].size for name in doomed))
+        new = []
+        for names in chosen:
+            with Rewriter(self._store, self._repo.scratch) as writer:
+                merger.copy(names, doomed, writer, self._progress.advance)
+                new.append(set(writer.packs))
+        self._progress.finish()
+        return new
+
+    def _sweep(self, doomed: set[str], wanted: set[ObjectId]) -> tuple[set[str], int]:
+        """Delete what is not needed, no writer being at work; return packs and count orphans."""
+        try:
+            with alone(self._repo.scratch):
+                self._store.refresh()
+                # A commit may have taken up what nothing reached before.
+                self._reach.extend(roots(self._repo))
+                live = self._reach.seen
+                packs = census(self._store, self._packs)
+                gone = sweep.removable(packs, doomed, lambda item: item in wanted or item in live)
+                sweep.remove(self._store, gone)
+                orphans = sweep.orphans(self._store)
+                for item in orphans:
+                    self._store.storage.delete(item.key)
+                return gone, len(orphans)
+        except NegativeAnswer:
+            return set(), 0
+
+    def _settle(self, new: list[set[str]], gone: set[str]) -> None:
+        path = self._repo.folder / "repacked"
+        known = settled.load(path)
+        if known is not None and (new[0] or gone & known.packs):
+            known.having(new[0], gone).save(path, self._staging)
+
+    def _foreseen(
+        self,
+        merger: Merger,
+        doomed: set[str],
+        old: set[ObjectId],
+        wanted: set[ObjectId],
+        garbage: set[ObjectId],
+    ) -> GcResult:
+        packs = self._packs
+        saved = sum(merger.waste(packs[name]) for name in doomed)
+        dropped = {item for name in doomed for item in packs[name].ids()} - wanted
+        merged = len(packs) - len(doomed) + (1 if doomed else 0)
+        return GcResult(
+            _size(packs),
+            _size(packs) - saved,
+            len(packs),
+            merged,
+            len(dropped),
+            len(garbage - old),
+            len(old & wanted),
+            len(sweep.orphans(self._store)),
+            0,
+            dry_run=True,
+        )
+
+
+def _size(packs: Census) -> int:
+    return sum(pack.size for pack in packs.values())
