@@ -119,8 +119,10 @@ def _oldest_first(
 
 
 def _visit_tags(repo: Repository, holdings: Holdings) -> None:
-    for target in set(repo.refs.all().values()):
-        while repo.store.kind(target) == "tag":
+    seen: set[ObjectId] = set()
+    for target in repo.refs.all().values():
+        while target not in seen and repo.store.kind(target) == "tag":
+            seen.add(target)
             tag = repo.tag(target)
             holdings.visit_tag(target, tag)
             target = tag.target

@@ -88,7 +88,8 @@ class Ledger:
         # Records of chunks that another pack has as well, as while packs are replaced.
         self.copies: list[ChunkUse] = []
         self._entries: dict[tuple[str, int], tuple[BlockEntry, int]] = {}
-        self._blocks: dict[tuple[str, int], _Block] = {}
+        # The blocks of objects that lie beside one that was charged, and were not charged yet.
+        self._beside: dict[ObjectId, _Block] = {}
         self._readers: dict[str, PackReader] = {}
         self._recovery: dict[ObjectId, int] = {}
         store.refresh()
@@ -114,18 +115,7 @@ class Ledger:
 
         It is a share of its compressed block, and of that block's entry in the directory.
         """
-        place = self._store.locate(wanted)
-        key = (place.pack, place.at)
-        block = self._blocks.get(key)
-        if block is None:
-            if key not in self._entries:
-                raise IntegrityError(
-                    f"pack {place.pack[:12]} came while the packs were counted",
-                    hint="run the command again",
-                )
-            entry, cost = self._entries[key]
-            items = self._readers[place.pack].items(entry)
-            block = self._blocks[key] = _Block(cost, sum(len(item.content) for item in items))
+        block = self._beside.pop(wanted, None) or self._open(wanted)
         return block.share(size)
 
     def recovery(self, wanted: ObjectId) -> int:
@@ -145,6 +135,21 @@ class Ledger:
                 cost += self.chunk(use.factors).sections
             self._recovery[name] = cost
         return self._recovery[wanted]
+
+    def _open(self, wanted: ObjectId) -> _Block:
+        place = self._store.locate(wanted)
+        # Each block is opened once: what else it holds is found beside from then on.
+        found = self._entries.pop((place.pack, place.at), None)
+        if found is None:
+            raise IntegrityError(
+                f"pack {place.pack[:12]} came while the packs were counted",
+                hint="run the command again",
+            )
+        entry, cost = found
+        items = self._readers[place.pack].items(entry)
+        block = _Block(cost, sum(len(item.content) for item in items))
+        self._beside.update((item.id, block) for item in items if item.id != wanted)
+        return block
 
     def _enter(self, name: str, head: int, tail: int) -> None:
         reader, directory = open_pack(self._store.storage, name, head)
