@@ -7,8 +7,9 @@ chunks of the same pack. They are left out, and computed or looked up again on r
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from mvc.base.errors import FormatError
 from mvc.base.ids import ID_BYTES, ObjectId, object_id
@@ -19,6 +20,8 @@ from mvc.store.directory import KINDS, MAX_BLOCK, BlockEntry
 TARGET_BYTES = 1 << 16
 LEVEL = 9
 MAX_REFERENCES = 1 << 17
+# Kinds that a block holds in full, so that history is read without the trees.
+HISTORY = ("commit", "tag")
 _ITEM = struct.Struct("<BI")
 # How msgpack begins an id.
 _MARK = b"\xc4\x20"
@@ -52,7 +55,8 @@ def pack_items(items: Sequence[Item], chunks: Sequence[ObjectId] = ()) -> Packed
     numbers: list[int] = []
     reach = 0
     for place, item in enumerate(items):
-        body, taken = _without_ids(item.content, places, MAX_REFERENCES - len(numbers))
+        held = {} if item.kind in HISTORY else places
+        body, taken = _without_ids(item.content, held, MAX_REFERENCES - len(numbers))
         numbers += [0 if known is None else place - known for known in taken]
         reach = max(reach, *(-known for known in taken if known is not None), 0)
         places[item.id] = place
@@ -99,51 +103,81 @@ def unpack_items(entry: BlockEntry, frame: bytes, chunks: Sequence[ObjectId] = (
     data = zstd.decompress(frame, entry.size)
     if entry.version == 1:
         return _old_items(data, entry.count)
-    return _items(data, entry.count, list(chunks))
-
-
-def _items(data: bytes, count: int, known: list[ObjectId]) -> list[Item]:
-    kinds = data[:count]
-    if len(kinds) != count or any(not 0 < code < len(KINDS) for code in kinds):
-        raise FormatError("a metadata block is damaged")
-    numbers = _Numbers(data, count, len(data))
-    lengths = [numbers.take() for _ in range(count)]
-    at = len(data) - sum(lengths)
-    references = _Numbers(data, numbers.at, at)
-    if len(data[numbers.at : at].translate(None, _NOT_LAST)) > MAX_REFERENCES:
-        raise FormatError("a metadata block has too many references")
+    columns = _columns(data, entry.count)
+    numbers = iter(columns.numbers)
+    known = list(chunks)
     items: list[Item] = []
     room = MAX_BLOCK
-    for code, length in zip(kinds, lengths, strict=True):
-        content = _with_ids(data[at : at + length], references, known, room)
-        if not length or len(content) > canonical.MAX_OBJECT:
+    for kind, body in zip(columns.kinds, columns.bodies, strict=True):
+        content = _with_ids(body, numbers, known, room)
+        if not content or len(content) > canonical.MAX_OBJECT:
             raise FormatError("a metadata block holds an object without a proper size")
-        name = object_id(KINDS[code], content)
+        name = object_id(kind, content)
         known.append(name)
-        items.append(Item(name, KINDS[code], content))
-        at += length
+        items.append(Item(name, kind, content))
         room -= len(content)
-    if references.at != references.end:
+    if next(numbers, None) is not None:
         raise FormatError("a metadata block refers to more than it holds")
     return items
 
 
-def _with_ids(body: bytes, references: _Numbers, known: list[ObjectId], room: int) -> bytes:
+def unpack_history(entry: BlockEntry, frame: bytes) -> list[Item]:
+    """Return the commits and tags that a block holds in full, without any other object."""
+    if entry.version == 1:
+        return []
+    columns = _columns(zstd.decompress(frame, entry.size), entry.count)
+    items: list[Item] = []
+    before = 0
+    for kind, body in zip(columns.kinds, columns.bodies, strict=True):
+        marks = body.count(_MARK)
+        if kind in HISTORY and body and not any(columns.numbers[before : before + marks]):
+            items.append(Item(object_id(kind, body), kind, body))
+        before += marks
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What a block says of its objects: kinds, bodies, and what follows the marks in them."""
+
+    kinds: list[str]
+    bodies: list[bytes]
+    numbers: list[int]
+
+
+def _columns(data: bytes, count: int) -> _Columns:
+    kinds = data[:count]
+    if len(kinds) != count or min(kinds) < 1 or max(kinds) >= len(KINDS):
+        raise FormatError("a metadata block is damaged")
+    lengths, numbers_at = _numbers(data, count, count, len(data))
+    start = len(data) - sum(lengths)
+    marks = len(data[numbers_at:start].translate(None, _NOT_LAST))
+    if start < numbers_at or marks > MAX_REFERENCES:
+        raise FormatError("a metadata block has too many references, or is too short")
+    numbers, end = _numbers(data, numbers_at, marks, start)
+    if end != start:
+        raise FormatError("a metadata block has a number without an end")
+    ends = list(accumulate(lengths, initial=start))
+    bodies = [data[at:end] for at, end in pairwise(ends)]
+    return _Columns([KINDS[code] for code in kinds], bodies, numbers)
+
+
+def _with_ids(body: bytes, numbers: Iterator[int], known: list[ObjectId], room: int) -> bytes:
     """Return `body` with the ids that belong behind its marks, at most `room` bytes."""
     out = bytearray()
     kept = 0
     at = body.find(_MARK)
-    while at >= 0 and references.at < references.end:
+    while at >= 0 and len(out) <= room:
+        number = next(numbers, None)
+        if number is None:
+            break
         at += len(_MARK)
-        number = references.take()
         if number > len(known):
             raise FormatError("a metadata block refers to what is not before it")
         if number:
             out += body[kept:at]
             out += known[-number]
             kept = at
-        if len(out) > room:
-            break
         at = body.find(_MARK, at)
     if len(out) + len(body) - kept > room:
         raise FormatError("a metadata block holds more than a block may")
@@ -168,29 +202,23 @@ def _old_items(data: bytes, count: int) -> list[Item]:
     return items
 
 
-class _Numbers:
-    """Numbers of seven bits a byte, least significant first, in `data` from `at` to `end`."""
-
-    __slots__ = ("_data", "at", "end")
-
-    def __init__(self, data: bytes, at: int, end: int) -> None:
-        if at > end:
-            raise FormatError("a metadata block is too short for what it announces")
-        self._data = data
-        self.at = at
-        self.end = end
-
-    def take(self) -> int:
-        """Return the next number, or raise FormatError."""
+def _numbers(data: bytes, at: int, count: int, end: int) -> tuple[list[int], int]:
+    """Return `count` numbers of seven bits a byte, and where they end; at most at `end`."""
+    if at + count <= end and (column := data[at : at + count]).isascii():
+        return list(column), at + count
+    numbers = []
+    for _ in range(count):
         number = shift = 0
-        while self.at < self.end and shift < 35:
-            byte = self._data[self.at]
-            self.at += 1
+        byte = 128
+        while byte > 127:
+            if at >= end or shift > 28:
+                raise FormatError("a metadata block has a number without an end")
+            byte = data[at]
             number |= (byte & 127) << shift
+            at += 1
             shift += 7
-            if byte < 128:
-                return number
-        raise FormatError("a metadata block has a number without an end")
+        numbers.append(number)
+    return numbers, at
 
 
 def _varint(number: int) -> bytes:

@@ -26,13 +26,13 @@ class BlockCache:
         return self._items.get(wanted)
 
     def put(self, pack: str, at: int, items: list[Item]) -> None:
-        """Keep the objects of the block at `at` of a pack."""
+        """Keep objects of the block at `at` of a pack, if they are more than those kept of it."""
         with self._guard:
-            if (pack, at) in self._blocks:
-                return
+            kept = self._blocks.pop((pack, at), [])
+            items = max(kept, items, key=len)
+            self._size += _bytes(items) - _bytes(kept)
             self._blocks[pack, at] = items
             self._items.update((item.id, item) for item in items)
-            self._size += _bytes(items)
             while self._size > self._limit and len(self._blocks) > 1:
                 _, dropped = self._blocks.popitem(last=False)
                 self._size -= _bytes(dropped)

@@ -143,6 +143,13 @@ def build_entry(value: object) -> PackEntry:
     raise FormatError("a directory entry is of no known kind")
 
 
+def named(value: object) -> ObjectId | None:
+    """Return the id in the decoded msgpack value of a chunk's entry, None of a block's."""
+    items = array(value, LONGEST)
+    chunk = len(items) > 1 and type(items[0]) is int and items[0] in (0, 2)
+    return check_id(items[1]) if chunk else None
+
+
 def _chunk(items: list[object]) -> ChunkEntry:
     references = [check_id(item) for item in array(items[6], 2)]
     base, factors = (*references, None, None)[:2]

@@ -24,6 +24,7 @@ from mvc.base.errors import (
 from mvc.base.ids import ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
+from mvc.store.block import HISTORY
 from mvc.store.block_cache import BlockCache
 from mvc.store.directory import MAX_DEPTH, BlockEntry, ChunkEntry
 from mvc.store.index import Index, Location
@@ -113,7 +114,7 @@ class ObjectStore:
             reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
             entry = reader.entry(found.at)
             if not isinstance(entry, ChunkEntry) or entry.id != wanted:
-                raise IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
+                raise _misplaced(wanted)
             if entry.depth >= below:
                 raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
             return reader, entry
@@ -176,9 +177,17 @@ class ObjectStore:
             raise IntegrityError(f"object {wanted.hex()[:12]} is a {found.kind}, not a {kind}")
         reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
         entry = reader.entry(found.at)
-        items = reader.items(entry) if isinstance(entry, BlockEntry) else []
+        if not isinstance(entry, BlockEntry):
+            raise _misplaced(wanted)
+        if kind in HISTORY:
+            items = reader.history(entry)
+            for item in items:
+                if item.id == wanted:
+                    self._cache.put(found.pack, found.at, items)
+                    return item.content
+        items = reader.items(entry)
         if found.place >= len(items) or items[found.place].id != wanted:
-            raise IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
+            raise _misplaced(wanted)
         self._cache.put(found.pack, found.at, items)
         return items[found.place].content
 
@@ -211,6 +220,10 @@ def _first(places: list[Location], action: Callable[[Location], Result]) -> Resu
         with suppress(IntegrityError, FormatError, NotFoundError, StorageError):
             return action(place)
     return action(last)
+
+
+def _misplaced(wanted: ObjectId) -> IntegrityError:
+    return IntegrityError(f"object {wanted.hex()[:12]} is not where the index says")
 
 
 def _unreadable(wanted: ObjectId, error: MvcError) -> IntegrityError:

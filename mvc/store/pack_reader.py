@@ -19,7 +19,15 @@ from mvc.base.ids import ID_BYTES, ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import block
-from mvc.store.directory import LONGEST, MAX_ENTRY, BlockEntry, ChunkEntry, PackEntry, build_entry
+from mvc.store.directory import (
+    LONGEST,
+    MAX_ENTRY,
+    BlockEntry,
+    ChunkEntry,
+    PackEntry,
+    build_entry,
+    named,
+)
 from mvc.store.pack import (
     END_MAGIC,
     FOOTER,
@@ -64,10 +72,12 @@ class PackReader:
 
         `chunks` are the ids that the block leaves out, for whoever has read the directory.
         """
-        frame = self._section(self._head, entry.at, entry.length)
-        if not entry.intact(frame):
-            raise _damaged(self._head, entry.at)
+        frame = self._frame(entry)
         return block.unpack_items(entry, frame, self._ids(entry) if chunks is None else chunks)
+
+    def history(self, entry: BlockEntry) -> list[block.Item]:
+        """Return the commits and tags of a metadata block, reading nothing else for them."""
+        return block.unpack_history(entry, self._frame(entry))
 
     def sections(self, entry: ChunkEntry, count: int) -> tuple[bytes, ...]:
         """Return the first `count` sections of a chunk; one section reads the head alone."""
@@ -88,7 +98,13 @@ class PackReader:
         if start + entry.span > self._directory_end:
             raise FormatError(f"a block of pack {self.name[:12]} lies about the directory")
         part = self._storage.read_range(self._head, start, entry.span)
-        return [found.id for _, found in parse(part, whole=True) if isinstance(found, ChunkEntry)]
+        return [name for _, value in _windows(part, whole=True) if (name := named(value))]
+
+    def _frame(self, entry: BlockEntry) -> bytes:
+        frame = self._section(self._head, entry.at, entry.length)
+        if not entry.intact(frame):
+            raise _damaged(self._head, entry.at)
+        return frame
 
     def _section(self, key: str, at: int, length: int) -> bytes:
         try:
@@ -109,11 +125,16 @@ def _damaged(key: str, at: int) -> IntegrityError:
 
 def parse(data: bytes, *, whole: bool) -> Iterator[tuple[int, PackEntry]]:
     """Yield (offset, entry) of consecutive entries; unless `whole`, the last may be cut off."""
+    for at, value in _windows(data, whole=whole):
+        yield at, build_entry(value)
+
+
+def _windows(data: bytes, *, whole: bool) -> Iterator[tuple[int, object]]:
     at = 0
     while at < len(data):
         start, window = at, data[at : at + _WINDOW]
         for end, value in _values(window):
-            yield at, build_entry(value)
+            yield at, value
             at = start + end
         left = start + len(window) - at
         if left > MAX_ENTRY:

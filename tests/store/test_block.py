@@ -98,11 +98,22 @@ def test_ids_of_earlier_objects_and_of_chunks_take_no_room() -> None:
     items = [*tensors, tree, made(b"commit" + MARK + tree.id, "commit")]
     packed = block.pack_items(items, chunks)
     assert (
-        len(packed.data) == sum(len(item.content) for item in items) - 101 * 32 + 2 * 52 + 101 + 1
+        len(packed.data) == sum(len(item.content) for item in items) - 100 * 32 + 2 * 52 + 100 + 1
     )
     assert packed.reach == 50
     entry = entry_of(packed.data, len(items))
     assert block.unpack_items(entry, zstd.compress(packed.data, 1), chunks) == items
+
+
+@given(families())
+def test_history_is_read_without_its_neighbours(
+    family: tuple[list[Item], list[ObjectId]],
+) -> None:
+    items, chunks = family
+    frame, size, _ = block.compress(items, chunks)
+    entry = BlockEntry(8, len(frame), 0, size, len(items))
+    history = [item for item in items if item.kind in ("commit", "tag")]
+    assert block.unpack_history(entry, frame) == history
 
 
 def test_only_what_stands_before_an_object_is_left_out_of_it() -> None:
