@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NotFoundError,
         RemoteMovedError,
         StorageError,
+        TailAwayError,
         UsageError,
     )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Repository",
     "Stats",
     "StorageError",
+    "TailAwayError",
     "UsageError",
     "Version",
     "__version__",

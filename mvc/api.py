@@ -203,6 +203,26 @@ class Repository:
             },
         )
 
+    def offload(self, target: str | Path, *, dry_run: bool = False) -> int:
+        """Remove lower bits of weights that the repository at `target` holds, verified one by one.
+
+        Whatever needs them reads them from there. Returns the bytes that this frees. Raises
+        mvc.NotFoundError if there is no repository.
+        """
+        from mvc.ops.offload import offload
+
+        return offload(self._inner, Path(target).absolute(), dry_run=dry_run).freed
+
+    def bring_back(self) -> int:
+        """Bring back what was offloaded and return its bytes.
+
+        Raises mvc.NotFoundError where a repository cannot be reached, and mvc.IntegrityError where
+        it does not have any more what it had.
+        """
+        from mvc.ops.offload import bring_back
+
+        return bring_back(self._inner).bytes
+
     def close(self) -> None:
         """Release the repository's files."""
         self._inner.close()

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mvc.base.errors import MvcError
+from mvc.base.errors import MvcError, TailAwayError
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.model import Content, Literal
 from mvc.objects.tree import Entry
+from mvc.ops.offload import Place, places
 from mvc.repo import trees
 from mvc.repo.history import walk
 from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
@@ -19,7 +20,7 @@ from mvc.repo.refs import short
 from mvc.repo.repository import Repository
 from mvc.repo.revisions import peel
 from mvc.storage import keys
-from mvc.store.chunks import load
+from mvc.store.chunks import load, load_top
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """The result of a check."""
+    """The result of a check.
+
+    `offloaded` is where lower bits are that are not here; those of a place that cannot be reached
+    were not checked, which is no damage.
+    """
 
     objects: int
     packs: int
     problems: tuple[Problem, ...]
+    offloaded: tuple[Place, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -81,7 +87,7 @@ def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) 
     ]
     counts = repo.store.index.counts()
     packs = len(repo.store.index.packs()) + len(repo.store.damaged)
-    return FsckReport(sum(counts.values()), packs, tuple(problems))
+    return FsckReport(sum(counts.values()), packs, tuple(problems), places(repo))
 
 
 def _bad_chunks(repo: Repository, progress: Progress) -> dict[ObjectId, str]:
@@ -91,7 +97,10 @@ def _bad_chunks(repo: Repository, progress: Progress) -> dict[ObjectId, str]:
 
     def check(name: ObjectId) -> tuple[ObjectId, str | None]:
         try:
-            load(repo.store, name)
+            try:
+                load(repo.store, name)
+            except TailAwayError:
+                load_top(repo.store, name)
         except MvcError as error:
             return name, error.message
         return name, None

@@ -96,7 +96,7 @@ class Repository:
     def store(self) -> ObjectStore:
         """The objects."""
         tails = Tails(self.offloaded, self._source)
-        storage = OffloadingStorage(self.storage, self.offloaded)
+        storage = OffloadingStorage(self.storage, self.offloaded.packs)
         return ObjectStore(storage, self.folder / "index.sqlite", tails)
 
     @cached_property

@@ -121,9 +121,9 @@ class Offloaded:
 class OffloadingStorage:
     """A storage that knows tails which are missing on purpose: TailAwayError for those."""
 
-    def __init__(self, inner: Storage, offloaded: Offloaded) -> None:
+    def __init__(self, inner: Storage, packs: Callable[[], dict[str, str]]) -> None:
         self._inner = inner
-        self._offloaded = offloaded
+        self._packs = packs
 
     def read(self, key: str) -> bytes:
         """See Storage."""
@@ -157,7 +157,7 @@ class OffloadingStorage:
 
     def _explained(self, key: str, error: NotFoundError) -> NotFoundError:
         pack = keys.pack_of_tail(key)
-        where = self._offloaded.packs().get(pack) if pack else None
+        where = self._packs().get(pack) if pack else None
         if where is None:
             return error
         return TailAwayError(

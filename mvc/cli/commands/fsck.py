@@ -36,6 +36,10 @@ def command(session: Session, quick: bool, as_json: bool) -> None:
             session.write(f"{escaped(problem.object)}: {escaped(problem.what)}")
             for affected in problem.affects:
                 session.write(f"    affects {escaped(affected)}")
+        for place in report.offloaded:
+            state = "checked there" if place.problem is None else f"not checked: {place.problem}"
+            what = f"lower bits of {counted(place.packs, 'pack')} in {place.source}"
+            session.note(escaped(f"{what}: {state}"))
         if report.ok:
             what = f"{counted(report.objects, 'object')} in {counted(report.packs, 'pack')}"
             session.write(f"{what}: no damage found")
