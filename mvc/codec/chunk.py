@@ -140,10 +140,18 @@ def decode(
     widths = SEGMENTS[word]
     if not 1 <= len(sections) <= len(widths) or (kind.needs_base and base is None):
         raise FormatError("a record lacks sections or its base")
-    if base is not None and not all(len(part) for part in base):
-        raise FormatError("a base is empty")
+    if base is not None and kind.needs_base:
+        _check_base(base, widths, len(sections))
     held = fit(base, words) if base is not None and kind.needs_base else None
     return _decode(kind, sections, widths, held, _context(kind, words, held))
+
+
+def _check_base(base: Segments, widths: tuple[int, ...], needed: int) -> None:
+    found = tuple(part.itemsize for part in base)
+    if len(found) < needed or found != widths[: len(found)]:
+        raise FormatError("a base has words of another size, or lacks segments")
+    if not all(len(part) for part in base):
+        raise FormatError("a base is empty")
 
 
 def fit(base: Segments, count: int) -> Segments:
@@ -291,11 +299,6 @@ def _sections(
 ) -> tuple[bytes, ...]:
     sections = []
     for number, (part, coding) in enumerate(zip(prepared, plan.codings, strict=True)):
-        if number == 1 and not plan.transform.needs_base:
-            found = _looked_up(part, segments[0])
-            if found is not None:
-                sections.append(found)
-                continue
         runs = (
             sparse.encode(part, coding.level, entropy=plan.entropy)
             if plan.transform.needs_base
@@ -305,23 +308,28 @@ def _sections(
             sections.append(runs)
             continue
         coded = section.encode(part, coding, context, plan.rule)
+        found = None
+        if number == 1 and not plan.transform.needs_base:
+            found = _looked_up(part, segments[0], entropy=plan.entropy)
         if runs is not None and len(runs) < len(coded):
             coded = runs
+        elif found is not None and len(found) < len(coded):
+            coded = found
         elif isinstance(plan.rule, Sizes) and coded[0] == Mode.GROUPS:
             context.sizes = plan.rule
         sections.append(coded)
     return tuple(sections)
 
 
-def _looked_up(low: Segment, top: Segment) -> bytes | None:
+def _looked_up(low: Segment, top: Segment, *, entropy: bool) -> bytes | None:
     """Return the lower segment as a palette where the words take few values."""
-    probe = slice(0, min(len(low), PROBE))
-    if len(low) < PROBE or not low[probe].any():
+    few, upper = plain.sample(low, PROBE), plain.sample(top, PROBE)
+    if len(few) < PROBE or not few.any():
         return None
-    pairs = top[probe].astype(np.uint32) << np.uint32(16) | low[probe]
+    pairs = upper.astype(np.uint32) << np.uint32(16) | few
     if len(np.unique(pairs)) > PROBE // 4:
         return None
-    return section.lookup(low, top)
+    return section.lookup(low, top, entropy=entropy)
 
 
 PROBE = 1 << 12

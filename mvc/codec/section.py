@@ -140,7 +140,7 @@ def decode(section: bytes | memoryview, width: int, context: Context) -> Segment
     return plain.decode(data, context.count, width)
 
 
-def lookup(segment: Segment, above: Segment) -> bytes | None:
+def lookup(segment: Segment, above: Segment, *, entropy: bool) -> bytes | None:
     """Return the section of a palette, None where it holds too many pairs.
 
     Where a float holds an integer times a scale, the upper half of the word tells the lower half:
@@ -156,7 +156,8 @@ def lookup(segment: Segment, above: Segment) -> bytes | None:
     first = np.searchsorted(uppers, above)
     choice = (place.reshape(-1) - first).astype(np.uint16)
     table = _table(uppers, pairs.astype(segment.dtype))
-    coded = plain.encode(choice, plain.choose(plain.sample(choice, 1 << 14), 1, entropy=True)[0])
+    coding, _ = plain.choose(plain.sample(choice, 1 << 14), 1, entropy=entropy)
+    coded = plain.encode(choice, coding)
     return bytes([Mode.LOOKUP]) + _LENGTH.pack(len(pairs)) + table + coded
 
 

@@ -30,7 +30,7 @@ def encode(segment: Segment, level: int, *, entropy: bool) -> bytes | None:
     if not len(used) or np.count_nonzero(used) > MAX_USED * len(used):
         return None
     held = segment[_mask(used, len(segment))]
-    if not len(held):
+    if not held.any():
         return None
     coding, _ = plain.choose(plain.sample(held, SAMPLE_UNITS), level, entropy=entropy)
     bits = zstd.compress(np.packbits(used).tobytes(), level)
