@@ -194,17 +194,17 @@ ALONE: dict[str, Callable[[np.random.Generator, int, int], Words]] = {
 
 def trained(rng: np.random.Generator, base: Words) -> Words:
     """Floats after training on: decay by a share, and steps of one size."""
-    values = base.view(FLOATS[base.itemsize]).astype(np.float64)
     with np.errstate(all="ignore"):
+        values = base.view(FLOATS[base.itemsize]).astype(np.float64)
         moved = values * (1 - 1e-4) + rng.choice([-1.0, 1.0], len(base)) * rng.choice([1e-5, 1e-3])
         return _bits(moved.astype(FLOATS[base.itemsize]), base.itemsize)
 
 
 def by_row(rng: np.random.Generator, base: Words) -> Words:
     """Floats after training on, each row of `ROW` words with a step of its own size."""
-    values = base.view(FLOATS[base.itemsize]).astype(np.float64)
     steps = np.repeat(2.0 ** -rng.integers(6, 20, len(base) // ROW + 1), ROW)[: len(base)]
     with np.errstate(all="ignore"):
+        values = base.view(FLOATS[base.itemsize]).astype(np.float64)
         moved = values + steps * rng.normal(0, 0.02, len(base))
         return _bits(moved.astype(FLOATS[base.itemsize]), base.itemsize)
 
