@@ -47,7 +47,8 @@ def in_child(action: Callable[[], int]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def victim(scene: Scene, root: Path, way: str, k: int) -> int:
+def strike(way: str, k: int) -> None:
+    """Let this process die at its k-th call of the file system."""
     calls = 0
 
     def hook(name: str, args: tuple[Any, ...]) -> None:
@@ -61,6 +62,10 @@ def victim(scene: Scene, root: Path, way: str, k: int) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     fileio.os = FaultyOs(hook)  # type: ignore[assignment]
+
+
+def victim(scene: Scene, root: Path, way: str, k: int) -> int:
+    strike(way, k)
     return run(scene.command(root))
 
 
