@@ -65,6 +65,8 @@ def about(commit: Commit) -> list[str]:
     lines = []
     if len(commit.parents) > 1:
         lines.append("Merge:   " + " ".join(map(short, commit.parents)))
+    if commit.base is not None:
+        lines.append(f"Base:    {short(commit.base)}")
     lines.append(f"Author:  {escaped(commit.author)}")
     lines.append(f"Date:    {local_time(commit.time)}")
     if commit.metrics:

@@ -33,6 +33,7 @@ def version(item: Version, refs: tuple[str, ...] = ()) -> Shape:
         "tree": commit.tree.hex(),
         "refs": list(refs),
         "recipe": hexed(commit.recipe),
+        "base": hexed(commit.base),
     }
 
 

@@ -101,6 +101,7 @@ def test_log_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "labels": {"k": "v"},
         "refs": ["HEAD -> main"],
         "recipe": None,
+        "base": None,
     }
 
 
