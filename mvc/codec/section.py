@@ -177,6 +177,9 @@ def _decode_lookup(body: memoryview, width: int, context: Context) -> Segment:
         raise FormatError("a section has an impossible palette")
     uppers = np.frombuffer(held[:high], above.dtype)
     lowers = np.frombuffer(held[high:low], UNITS[width])
+    pairs = uppers.astype(np.uint64) << np.uint64(32) | lowers
+    if not bool((pairs[1:] > pairs[:-1]).all()):
+        raise FormatError("a section has a palette out of order")
     choice = plain.decode(held[low:], context.count, 2)
     first = np.searchsorted(uppers, above)
     place = first + choice
@@ -217,7 +220,7 @@ def _rule(data: memoryview, context: Context) -> tuple[Grouping, memoryview]:
         _, _, exponent, floor = _HEAD.unpack_from(data)
         context.sizes, rest = _read_sizes(exponent, floor, data[_HEAD.size :], context)
         return context.grouping(context.sizes), rest
-    if kind == AS_ABOVE and context.sizes is not None:
+    if kind == AS_ABOVE and context.sizes is not None and not any(data[2 : _HEAD.size]):
         return context.grouping(context.sizes), data[_HEAD.size :]
     raise FormatError("a section has an unknown kind of groups")
 
