@@ -32,7 +32,7 @@ class GcResult:
     """What was done, or with `dry_run` would be.
 
     `dropped` objects are gone; `waiting` ones are reached by nothing and still in their time of
-    grace, `needed` ones are bases of what is kept. `postponed` packs wait for running writers.
+    grace, `needed` ones are bases of what is reached. `postponed` packs wait for running writers.
     `bytes_after` of a dry run leaves out what is saved by merging.
     """
 
@@ -83,7 +83,8 @@ class _Run:
         packs = self._packs
         everything = {item for pack in packs.values() for item in pack.ids()}
         self._mark(everything)
-        garbage = everything - self._reach.seen
+        standing = needed(self._reach.seen, nearest(packs))
+        garbage = everything - standing
         since = self._since(garbage)
         now = self._repo.environment.clock()
         old = {item for item in garbage if now - since[item] >= self._grace}
@@ -92,7 +93,7 @@ class _Run:
         chosen = self._choose(merger)
         doomed = set().union(*chosen)
         if dry_run:
-            return self._foreseen(merger, doomed, old, wanted, garbage)
+            return self._foreseen(merger, doomed, wanted, len(garbage - old))
         unreachable.save(self._repo.folder / "unreachable", self._staging, since)
         new = self._rewrite(merger, chosen, doomed)
         gone, orphans = self._sweep(doomed, wanted)
@@ -107,7 +108,7 @@ class _Run:
             len(after),
             len(everything - left),
             len((garbage - old) & left),
-            len(old & wanted & left),
+            self._unreached_bases(),
             orphans,
             len(doomed - gone),
             dry_run=False,
@@ -178,13 +179,18 @@ class _Run:
         if known is not None and (new[0] or gone & known.packs):
             known.having(new[0], gone).save(path, self._staging)
 
+    def _unreached_bases(self) -> int:
+        """Count chunks that no version needs but as bases of those that versions do need."""
+        live, records = self._reach.seen, nearest(self._packs)
+        standing = (records[item] for item in needed(live, records) if item in records)
+        return len({record.base for record in standing if record.base} - live)
+
     def _foreseen(
         self,
         merger: Merger,
         doomed: set[str],
-        old: set[ObjectId],
         wanted: set[ObjectId],
-        garbage: set[ObjectId],
+        waiting: int,
     ) -> GcResult:
         packs = self._packs
         saved = sum(merger.waste(packs[name]) for name in doomed)
@@ -196,8 +202,8 @@ class _Run:
             len(packs),
             merged,
             len(dropped),
-            len(garbage - old),
-            len(old & wanted),
+            waiting,
+            self._unreached_bases(),
             len(sweep.orphans(self._store)),
             0,
             dry_run=True,
