@@ -72,6 +72,17 @@ class GitTheta(GitLfs):
         )
         return super().record(number, version)
 
+    def restore(self, number: int, target: Path) -> Cost:
+        """See Store."""
+        # It finds the repository by the folder that it writes to, which must be the only one.
+        files = [path for path in self.worktree.iterdir() if not path.name.startswith(".git")]
+        for path in files:
+            path.unlink()
+        cost = self.git("checkout", "--quiet", "--force", f"v{number}", "--", ".")
+        for path in files:
+            path.rename(target / path.name)
+        return cost
+
     def environment(self) -> dict[str, str]:
         """See Store."""
         return super().environment() | {"GIT_THETA_CHECKPOINT_TYPE": self._kind}
