@@ -1,0 +1,134 @@
+"""Sections that claim more than they hold, read under a limit of memory (see test_hostile.py).
+
+Run by itself, `python -m tests.codec.hostile`, it prints a line for each: what came of it, the
+seconds it took, and its name.
+"""
+
+from __future__ import annotations
+
+import resource
+import struct
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from pcodec import ChunkConfig, DeltaSpec, ModeSpec, standalone
+
+from mvc.base.errors import FormatError
+from mvc.codec import chunk, pco, section, zstd
+from mvc.codec.plain import Mode
+from mvc.codec.section import Context
+from mvc.codec.segments import UNITS
+
+LIMIT = 3 << 29
+COUNT = 1 << 20
+LENGTH = struct.Struct("<I")
+PLANE = struct.Struct("<BI")
+SIZES = struct.Struct("<HIII")
+MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def frames() -> Iterator[tuple[str, bytes]]:
+    yield "a tebibyte", MAGIC + b"\xe0" + (1 << 40).to_bytes(8, "little") + b"\x01\0\0"
+    yield "no size", MAGIC + b"\x00\xff\x01\0\0"
+    yield "four gibibytes", MAGIC + b"\xa0\xff\xff\xff\xff"
+    yield "a bomb", zstd.compress(bytes(1 << 28), 1)
+    large = bytearray(zstd.compress(bytes(1 << 28), 1))
+    large[5:9] = COUNT.to_bytes(4, "little")
+    yield "a bomb that claims less", bytes(large)
+    # A window of 2 GiB for a content of the size that is asked for.
+    yield "a large window", MAGIC + b"\x80\xa8" + COUNT.to_bytes(4, "little") + b"\x03\0\0" + b"a"
+
+
+def streams(width: int) -> Iterator[tuple[str, bytes]]:
+    unit = UNITS[width]
+    many = standalone.simple_compress(np.zeros(1 << 24, unit), ChunkConfig(enable_8_bit=True))
+    yield "2^24 numbers", bytes(many)
+    rng = np.random.default_rng(width)
+    numbers = np.tile(rng.integers(0, 200, 500).astype(unit), 20)
+    modes = [ModeSpec.classic(), ModeSpec.try_dict(), ModeSpec.try_int_mult(3)]
+    deltas = [
+        DeltaSpec.no_op(),
+        DeltaSpec.try_consecutive(7),
+        DeltaSpec.try_lookback(),
+        DeltaSpec.try_conv1(2),
+    ]
+    for number, mode in enumerate(modes if width == 2 else []):
+        for step, delta in enumerate(deltas):
+            config = ChunkConfig(mode_spec=mode, delta_spec=delta, enable_8_bit=True)
+            try:
+                stream = bytearray(standalone.simple_compress(numbers * 3, config))
+            except RuntimeError:
+                continue
+            for at in range(5, 60):
+                for value in (0xFF, 0x7F, stream[at] ^ 0x80):
+                    changed = stream[:at] + bytes([value]) + stream[at + 1 :]
+                    yield f"mode {number}, delta {step}, byte {at} is {value}", bytes(changed)
+    one = pco.compress(np.array([5], unit))
+    start = 9
+    yield "a million chunks of one number", one[:start] + one[start:-1] * COUNT + one[-1:]
+
+
+def nested(depth: int) -> bytes:
+    inner = b"\x00a"
+    for _ in range(depth):
+        inner = b"\x05\x01\x08\x0c" + LENGTH.pack(len(inner)) + inner
+    return inner
+
+
+def sections(width: int) -> Iterator[tuple[str, bytes]]:
+    """Yield names and sections for `COUNT` units of `width` bytes."""
+    raw = b"\x01" + bytes(COUNT * width)
+    for name, frame in frames():
+        yield f"planes: {name}", b"\x02" + (PLANE.pack(2, len(frame)) + frame) * width
+        yield f"sparse: {name}", b"\x07" + LENGTH.pack(len(frame)) + frame + raw
+    for name, stream in streams(width):
+        yield f"pco: {name}", b"\x03" + stream
+    for name, stream in streams(1):
+        if "mode" not in name:
+            yield f"planes of pco: {name}", b"\x02" + (PLANE.pack(3, len(stream)) + stream) * width
+            yield f"packed: {name}", b"\x04" + LENGTH.pack(len(stream)) + stream
+    threes = pco.compress(np.full(COUNT // 4, 255, np.uint8))
+    for name, stream in streams(width):
+        if "mode" not in name:
+            yield f"packed large: {name}", b"\x04" + LENGTH.pack(len(threes)) + threes + stream
+    for claim in (2**32 - 1, 2**31, 65536, 65537):
+        yield f"lookup: {claim} pairs", b"\x06" + LENGTH.pack(claim) + bytes(1 << 19)
+        yield f"groups: {claim} bytes", b"\x05\x01\x08\x0c" + LENGTH.pack(claim) + bytes(100)
+    yield "groups in groups", nested(1000)
+    yield "groups in groups in groups", nested(100_000)
+    yield "sparse in sparse", b"\x07" + LENGTH.pack(0) + (b"\x07" + LENGTH.pack(0)) * 100_000
+    for columns, start in ((16, 15), (1 << 20, (1 << 20) - 1), (2**32 - 1, 2**32 - 2)):
+        head = b"\x05\x03\x07\x0c" + SIZES.pack(100, columns, start, 2) + b"\x00a"
+        yield f"levels of {columns} columns", head + LENGTH.pack(len(raw)) + raw
+    for number in (2, 256):
+        part = LENGTH.pack(2) + b"\x00a"
+        yield f"{number} columns", bytes([5, 2, number - 1, 0]) + part * 300
+
+
+def main() -> None:
+    base = np.random.default_rng(1).integers(0, 1 << 16, COUNT).astype("<u2")
+    above = np.sort(base)
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    for width in (1, 2, 4):
+        for name, data in sections(width):
+            started = time.perf_counter()
+            try:
+                again = section.decode(data, width, Context(COUNT, base, above))
+                said = "read" if (len(again), again.itemsize) == (COUNT, width) else "wrong"
+            except FormatError:
+                said = "refused"
+            print(f"{said} {time.perf_counter() - started:.3f} {width}: {name}", flush=True)
+    words = tuple(np.zeros(1, f"<u{width}") for width in (2, 2, 4))
+    mode = bytes([Mode.CONSTANT])
+    zeros = tuple(mode + bytes(width) for width in (2, 2, 4))
+    started = time.perf_counter()
+    again = chunk.decode(3, zeros, 8, COUNT, words)
+    said = "read" if all(len(part) == COUNT for part in again) else "wrong"
+    print(f"{said} {time.perf_counter() - started:.3f} 8: a base of one word", flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
