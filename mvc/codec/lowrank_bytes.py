@@ -40,6 +40,7 @@ MAX_EXPONENT = 127
 MANTISSA = 31
 """Bits of a multiple, beside its sign."""
 
+MOST = 1 << MANTISSA
 _UPPER = 8
 _MAX_LOWER = MANTISSA + 1 - _UPPER
 _HEAD = struct.Struct("<HII")
@@ -60,15 +61,12 @@ def encode_right(right: Factor) -> bytes:
 
 def decode_left(data: bytes | memoryview, rows: int, rank: int) -> Factor:
     """Return `left` (rows x rank), or raise FormatError."""
-    factor = _decode(data, rows)
-    if len(factor) != rank:
-        raise FormatError("a left factor has another rank than the right one")
-    return np.ascontiguousarray(factor.T)
+    return np.ascontiguousarray(_decode(data, rows, rank).T)
 
 
 def decode_right(data: bytes | memoryview, columns: int) -> Factor:
     """Return `right` (rank x columns), or raise FormatError."""
-    return _decode(data, columns)
+    return _decode(data, columns, None)
 
 
 def _encode(factor: Factor) -> bytes:
@@ -92,14 +90,18 @@ def _unpacked(data: memoryview, count: int) -> bytes | memoryview:
 
 def _units(factor: Factor) -> tuple[NDArray[np.int64], Multiples]:
     """Return the exponent of the largest unit of each component, and its values in units."""
+    if factor.ndim != 2 or not factor.size or not np.isfinite(factor).all():
+        raise ValueError("a factor is no matrix of finite values")
+    if (np.signbit(factor) & (factor == 0.0)).any():
+        raise ValueError("a factor holds a negative zero, which would not come back")
     fraction, exponent = np.frexp(factor)
     whole = (fraction * float(1 << 53)).astype(np.int64)
     trailing = np.frexp((whole & -whole).astype(np.float64))[1] - 1
-    absent = np.iinfo(np.int64).max
+    absent = 1 << 20
     lowest = np.where(whole != 0, exponent - 53 + trailing, absent).min(axis=1)
-    exponents = np.where(lowest == absent, 0, lowest).clip(None, MAX_EXPONENT)
+    exponents = np.where(lowest == absent, 0, lowest).astype(np.int64).clip(None, MAX_EXPONENT)
     multiples = np.ldexp(factor, -exponents[:, None])
-    if exponents.min() < MIN_EXPONENT or np.abs(multiples).max() >= 1 << MANTISSA:
+    if exponents.min() < MIN_EXPONENT or not -MOST <= multiples.min() <= multiples.max() < MOST:
         raise ValueError("the values of a component have no common unit")
     whole_multiples: Multiples = multiples.astype(np.int32)
     return exponents, whole_multiples
@@ -118,9 +120,9 @@ def _pack(row: Multiples, bits: int) -> bytes:
     return np.packbits((row[:, None] >> places & 1).astype(np.uint8), bitorder="little").tobytes()
 
 
-def _decode(data: bytes | memoryview, length: int) -> Factor:
+def _decode(data: bytes | memoryview, length: int, expected: int | None) -> Factor:
     view = memoryview(data)
-    rank, upper_size = _checked_head(view, length)
+    rank, upper_size = _checked_head(view, length, expected)
     at = _HEAD.size
     exponents = np.frombuffer(view[at : at + rank], np.int8).astype(np.int32)
     lower = np.frombuffer(view[at + rank : at + 2 * rank], np.uint8).astype(np.int64)
@@ -141,14 +143,14 @@ def _decode(data: bytes | memoryview, length: int) -> Factor:
     return factor
 
 
-def _checked_head(view: memoryview, length: int) -> tuple[int, int]:
+def _checked_head(view: memoryview, length: int, expected: int | None) -> tuple[int, int]:
     if len(view) < _HEAD.size:
         raise FormatError("a factor ends inside its head")
     rank, found, upper_size = _HEAD.unpack_from(view)
     if not 1 <= rank <= MAX_RANK:
         raise LimitError(f"a factor has no rank from 1 to {MAX_RANK}")
-    if found != length:
-        raise FormatError("a factor is not as long as its tensor or chunk")
+    if found != length or (expected is not None and rank != expected):
+        raise FormatError("a factor has another shape than its tensor, chunk or other factor")
     if not 1 <= length <= MAX_LENGTH or rank * length > MAX_VALUES:
         raise LimitError(f"a factor has more than {MAX_VALUES} values")
     if len(view) < _HEAD.size + 2 * rank + upper_size:

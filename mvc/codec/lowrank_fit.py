@@ -123,7 +123,8 @@ def on_grid(values: Doubles, exponents: Doubles) -> Factor:
         unit = np.exp2(np.clip(np.maximum(exponents, least), MIN_EXPONENT, MAX_EXPONENT))[:, None]
         most = float((1 << MANTISSA) - 1)
         multiples = np.clip(np.rint(values / unit), -most, most)
-    factor: Factor = multiples * unit
+    # A negative zero would come back from its bytes as a positive one.
+    factor: Factor = multiples * unit + 0.0
     return factor
 
 
