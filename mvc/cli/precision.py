@@ -38,4 +38,5 @@ def note_reduced(session: Session, paths: Sequence[str], *, here: bool = True) -
         f"every word is verified, but {whose} not the committed one"
     )
     if here:
-        session.note("no commit takes them up; `mvc restore FILE` brings all bits back")
+        them = "it" if len(paths) == 1 else "them"
+        session.note(f"no commit takes {them} up; `mvc restore FILE` brings all bits back")

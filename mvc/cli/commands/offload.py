@@ -24,7 +24,7 @@ _SHOWN = 5
 @click.command(
     "offload",
     epilog=examples(
-        "mvc offload --to /mnt/archive/models",
+        "mvc offload --to ../archive",
         "mvc offload --to ../archive --dry-run",
         "mvc offload",
         "mvc offload --restore",
