@@ -13,7 +13,7 @@ import numpy as np
 
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.base.errors import FormatError, IntegrityError
-from mvc.codec import delta, pco, plain, section, sizes, sparse, zstd
+from mvc.codec import delta, merged, pco, plain, section, sizes, sparse, zstd
 from mvc.codec.gain import saving, savings
 from mvc.codec.plain import Coding, Mode
 from mvc.codec.section import BaseBits, Columns, Context, Rule
@@ -48,11 +48,12 @@ class Transform(IntEnum):
     ROTATED = 1
     INTEGER_DELTA = 2
     FLOAT_DELTA = 3
+    LOW_RANK = 4
 
     @property
     def needs_base(self) -> bool:
         """Tell whether decoding takes the segments of a base."""
-        return self in (Transform.INTEGER_DELTA, Transform.FLOAT_DELTA)
+        return self >= Transform.INTEGER_DELTA
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,13 @@ class Coded:
 
     transform: Transform
     sections: tuple[bytes, ...]
+    # The right factor of a low-rank delta, which is to be stored as a chunk.
+    right: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that is to be stored."""
+        return sum(map(len, self.sections)) + len(self.right or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +116,14 @@ def encode(
     effort: Effort = DEFAULT,
     columns: Columns | None = None,
     matrix: Matrix | None = None,
+    low_rank: bool = False,
 ) -> Coded:
     """Return the smallest coding a sample promises, decoded again and compared.
 
     `base` holds the segments of a chunk of words of the same size; `columns` says that the units
-    are records of so many bytes, `matrix` where its rows are. Raises IntegrityError if what was
-    encoded does not decode to the same bits.
+    are records of so many bytes, `matrix` where its rows are. With
+    `low_rank`, a low-rank delta may come out. Raises IntegrityError if what was encoded does not
+    decode to the same bits.
     """
     count = len(segments[0])
     held = None if base is None else fit(base, count)
@@ -121,17 +131,34 @@ def encode(
     prepared = _apply(plan.transform, segments, held)
     context = _context(plan.transform, count, held)
     coded = Coded(plan.transform, _sections(prepared, plan, segments, context))
+    if coded.transform is Transform.FLOAT_DELTA and matrix is not None and low_rank and held:
+        coded = _lower(coded, segments, held, matrix)
     _verify(coded, segments, held, context)
     return coded
 
 
+def _lower(coded: Coded, segments: Segments, base: Segments, matrix: Matrix) -> Coded:
+    """Return a low-rank delta where there is one and it is smaller."""
+    found = merged.encode(segments, base, matrix.dtype, matrix.columns, matrix.start)
+    if found is None:
+        return coded
+    other = Coded(Transform.LOW_RANK, found.sections, found.right)
+    return min(coded, other, key=lambda one: one.size)
+
+
 def decode(
-    transform: int, sections: tuple[bytes, ...], word: int, words: int, base: Segments | None
+    transform: int,
+    sections: tuple[bytes, ...],
+    word: int,
+    words: int,
+    base: Segments | None,
+    right: bytes | None = None,
 ) -> Segments:
     """Return as many segments as there are sections, or raise FormatError.
 
     Fewer sections than the word has segments give the most significant ones: the chunk at
-    reduced precision. A base of another length is cut or repeated from its start.
+    reduced precision. A base of another length is cut or repeated from its start; `right` holds
+    the bytes of the right factor of a low-rank delta.
     """
     try:
         kind = Transform(transform)
@@ -143,6 +170,10 @@ def decode(
     if base is not None and kind.needs_base:
         _check_base(base, widths, len(sections))
     held = fit(base, words) if base is not None and kind.needs_base else None
+    if (kind is Transform.LOW_RANK) != (right is not None):
+        raise FormatError("a record lacks a factor, or has one for nothing")
+    if right is not None and held is not None:
+        return merged.decode(sections, widths, held, right)
     return _decode(kind, sections, widths, held, _context(kind, words, held))
 
 
@@ -346,7 +377,10 @@ def _apply(transform: Transform, segments: Segments, base: Segments | None) -> S
 def _verify(coded: Coded, segments: Segments, base: Segments | None, context: Context) -> None:
     widths = tuple(part.itemsize for part in segments)
     held = base if coded.transform.needs_base else None
-    again = _decode(coded.transform, coded.sections, widths, held, context)
+    if coded.right is not None and held is not None:
+        again = merged.decode(coded.sections, widths, held, coded.right)
+    else:
+        again = _decode(coded.transform, coded.sections, widths, held, context)
     for one, two in zip(again, segments, strict=True):
         if not bool((one == two).all()):
             raise IntegrityError(

@@ -28,6 +28,7 @@ BY_BASE = 1
 BY_COLUMN = 2
 BY_SIZE = 3
 AS_ABOVE = 4
+BY_PLACE = 5
 MAX_COLUMNS = CHUNK_WORDS
 _HEAD = struct.Struct("<BBBB")
 _LENGTH = struct.Struct("<I")
@@ -50,7 +51,14 @@ class Columns:
     phase: int
 
 
-Rule: TypeAlias = BaseBits | Columns | Sizes
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Group by where a predicted word lies between two top units (`lowrank.predict_top`)."""
+
+    floor: int
+
+
+Rule: TypeAlias = BaseBits | Columns | Sizes | Places
 
 
 @dataclass(slots=True)
@@ -65,6 +73,7 @@ class Context:
     top: Segment | None = None
     above: Segment | None = None
     sizes: Sizes | None = None
+    places: Segment | None = None
     _known: dict[Rule, Grouping] = field(default_factory=dict)
 
     def grouping(self, rule: Rule) -> Grouping:
@@ -84,6 +93,10 @@ class Context:
         width = self.top.itemsize * 8
         if not MIN_FLOOR <= rule.floor <= 32:
             raise FormatError("a section has impossible groups")
+        if isinstance(rule, Places):
+            if self.places is None:
+                raise FormatError("a section has groups by places it does not know")
+            return ByKey(self.places, KEYS, rule.floor)
         if isinstance(rule, Sizes):
             if not 1 <= rule.exponent < min(width, MAX_BITS) or rule.reference >> rule.exponent:
                 raise FormatError("a section has impossible groups")
@@ -120,6 +133,8 @@ def _head(rule: Rule, context: Context) -> bytes:
         return _HEAD.pack(Mode.GROUPS, BY_COLUMN, rule.stride - 1, rule.phase)
     if isinstance(rule, BaseBits):
         return _HEAD.pack(Mode.GROUPS, BY_BASE, rule.bits, rule.floor)
+    if isinstance(rule, Places):
+        return _HEAD.pack(Mode.GROUPS, BY_PLACE, rule.floor, 0)
     if context.sizes == rule:
         return _HEAD.pack(Mode.GROUPS, AS_ABOVE, 0, 0)
     levels = np.frombuffer(rule.levels, np.uint8)
@@ -220,6 +235,8 @@ def _rule(data: memoryview, context: Context) -> tuple[Grouping, memoryview]:
         _, _, exponent, floor = _HEAD.unpack_from(data)
         context.sizes, rest = _read_sizes(exponent, floor, data[_HEAD.size :], context)
         return context.grouping(context.sizes), rest
+    if kind == BY_PLACE:
+        return context.grouping(Places(data[2])), data[_HEAD.size :]
     if kind == AS_ABOVE and context.sizes is not None and not any(data[2 : _HEAD.size]):
         return context.grouping(context.sizes), data[_HEAD.size :]
     raise FormatError("a section has an unknown kind of groups")

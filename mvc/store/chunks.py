@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mvc.base.dtypes import Family
 from mvc.base.ids import ObjectId, digest
@@ -49,6 +49,8 @@ class Prepared:
 
     id: ObjectId
     new: NewChunk | None
+    # A chunk that the record needs and that is stored before it.
+    factor: NewChunk | None = None
 
 
 def prepare(store: ObjectStore, words: Words, effort: Effort = DEFAULT) -> Prepared:
@@ -56,14 +58,19 @@ def prepare(store: ObjectStore, words: Words, effort: Effort = DEFAULT) -> Prepa
     named = _name(words)
     if store.contains(named.id):
         return Prepared(named.id, None)
-    return Prepared(named.id, _record(store, words, named, effort, CHAIN_LIMIT))
+    new, right = _record(store, words, named, effort, CHAIN_LIMIT, low_rank=effort.entropy)
+    factor = None
+    if right is not None:
+        factor = record(store, Words(right, 1, "opaque"))
+        new = replace(new, factors=factor.id)
+    return Prepared(named.id, new, factor)
 
 
 def record(
     store: ObjectStore, words: Words, limit: int = CHAIN_LIMIT, effort: Effort = DEFAULT
 ) -> NewChunk:
     """Encode a chunk whether it is stored or not, with at most `limit` deltas in a row."""
-    return _record(store, words, _name(words), effort, limit)
+    return _record(store, words, _name(words), effort, limit, low_rank=False)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,9 @@ def _name(words: Words) -> _Named:
 
 
 def _record(
-    store: ObjectStore, words: Words, named: _Named, effort: Effort, limit: int
-) -> NewChunk:
+    store: ObjectStore, words: Words, named: _Named, effort: Effort, limit: int, *, low_rank: bool
+) -> tuple[NewChunk, bytes | None]:
+    """Return the record of a chunk, and the right factor if it is a low-rank delta."""
     count = len(named.segments[0])
     trial = words.trial or Trial()
     wanted = choose(store, words.bases, named.segments[0], words.family, trial)
@@ -93,11 +101,12 @@ def _record(
         effort=effort,
         columns=_columns(words),
         matrix=Matrix(words.dtype, words.columns, words.start) if words.columns else None,
+        low_rank=low_rank,
     )
     entry = base[0] if base and coded.transform.needs_base else None
     if base and trial.trusts() and entry is None:
         trial.note(first=True, paid=False)
-    return NewChunk(
+    new = NewChunk(
         named.id,
         words.word,
         count,
@@ -107,6 +116,7 @@ def _record(
         coded.sections,
         named.digests,
     )
+    return new, coded.right
 
 
 def _columns(words: Words) -> Columns | None:

@@ -65,7 +65,8 @@ def _decode_chain(
     segments: Segments | None = None
     try:
         for reader, entry in reversed(chain):
-            segments = _step(entry, reader.sections(entry, count or len(entry.sections)), segments)
+            sections = reader.sections(entry, count or len(entry.sections))
+            segments = _step(store, entry, sections, segments)
     except TailAwayError:
         segments = _from_elsewhere(store, chain)
     except FormatError as error:
@@ -75,8 +76,19 @@ def _decode_chain(
     return chain[0][1], segments
 
 
-def _step(entry: ChunkEntry, sections: tuple[bytes, ...], base: Segments | None) -> Segments:
-    return codec.decode(entry.transform, sections, entry.word, entry.words, base)
+def _step(
+    store: ObjectStore, entry: ChunkEntry, sections: tuple[bytes, ...], base: Segments | None
+) -> Segments:
+    right = None if entry.factors is None else _factor(store, entry.factors)
+    return codec.decode(entry.transform, sections, entry.word, entry.words, base, right)
+
+
+def _factor(store: ObjectStore, wanted: ObjectId) -> bytes:
+    """Return the bytes of a factor: a chunk of bytes that needs no other, in a head."""
+    _, entry = store.chunk_entry(wanted, 1)
+    if entry.word != 1 or entry.references:
+        raise IntegrityError(f"chunk {wanted.hex()[:12]} cannot be a factor")
+    return bytes(join(load(store, wanted), 1))
 
 
 def _from_elsewhere(
@@ -95,7 +107,7 @@ def _from_elsewhere(
             break
     try:
         for entry, sections in reversed(above):
-            segments = _step(entry, sections, segments)
+            segments = _step(store, entry, sections, segments)
     except FormatError as error:
         raise IntegrityError(f"chunk {entry.id.hex()[:12]} is damaged: {error.message}") from error
     return segments

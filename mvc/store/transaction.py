@@ -21,7 +21,7 @@ from mvc.store.block import Item
 from mvc.store.chunks import Prepared, Words, prepare
 from mvc.store.locks import pinned
 from mvc.store.object_store import ObjectStore
-from mvc.store.pack import PackWriter
+from mvc.store.pack import NewChunk, PackWriter
 from mvc.store.staged import StagedReader
 
 PACK_BYTES = 2 << 30
@@ -122,10 +122,17 @@ class Transaction:
     def _add(self, prepared: Prepared) -> None:
         if prepared.new is None or prepared.id in self._pending:
             return
-        self._pending.add(prepared.id)
-        entry = self._open().add_chunk(prepared.new)
+        for chunk in (prepared.factor, prepared.new):
+            if chunk is not None and chunk.id not in self._pending:
+                self._put_chunk(chunk)
+
+    def _put_chunk(self, chunk: NewChunk) -> None:
+        if self._store.contains(chunk.id):
+            return
+        self._pending.add(chunk.id)
+        entry = self._open().add_chunk(chunk)
         if self._reader is not None:
-            self._store.staged[prepared.id] = (self._reader, entry)
+            self._store.staged[chunk.id] = (self._reader, entry)
 
     def _open(self) -> PackWriter:
         if self._writer is not None and self._writer.size >= PACK_BYTES:

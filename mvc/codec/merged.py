@@ -1,0 +1,115 @@
+"""A delta against a base plus a low-rank product (docs/format.md, "Low-rank deltas").
+
+What a LoRA adapter merged into a matrix leaves behind. The right factor is the matrix's and lies
+in a chunk of its own, so that it can be shared; the left one is the record's. The top segment is
+predicted from the base's top segment alone, since a model can be read without the others.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from mvc.base.dtypes import CHUNK_WORDS
+from mvc.base.errors import FormatError
+from mvc.codec import delta, lowrank, plain, section
+from mvc.codec.lowrank_bytes import decode_left, decode_right, encode_left, encode_right
+from mvc.codec.lowrank_find import find_right
+from mvc.codec.lowrank_fit import fit_left
+from mvc.codec.lowrank_words import FLOATS
+from mvc.codec.segments import Segment, Segments
+
+DTYPES = ("float32", "bfloat16", "float16")
+SAMPLE_UNITS = 1 << 15
+PLACE_FLOOR = 12
+_HEAD = struct.Struct("<BIII")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The sections of a low-rank delta, and the bytes of the right factor."""
+
+    sections: tuple[bytes, ...]
+    right: bytes
+
+
+def encode(new: Segments, base: Segments, dtype: str, columns: int, start: int) -> Merged | None:
+    """Return the sections of a chunk, None where its change is not of low rank.
+
+    `columns` is the words of a row and `start` the place of the first word in the tensor.
+    """
+    if dtype not in DTYPES or columns < 1:
+        return None
+    first = start % columns
+    right = find_right(new, base, dtype, columns, first)
+    if right is None:
+        return None
+    left = fit_left(new, base, dtype, columns, first, right)
+    coded = encode_left(left)
+    head = _HEAD.pack(DTYPES.index(dtype), columns, first, len(coded)) + coded
+    factors = lowrank.Factors(left, right)
+    top, context = _predicted_top(base, dtype, columns, first, factors)
+    residual = delta.residual(new[:1], (top,), floats=True)
+    parts = [head + _section(residual[0], context)]
+    if len(new) > 1:
+        whole = lowrank.predict(base, dtype, columns, first, factors)
+        residual = delta.residual(new, whole, floats=True)
+        parts += [_section(part, section.Context(len(part))) for part in residual[1:]]
+    return Merged(tuple(parts), encode_right(right))
+
+
+def decode(
+    sections: tuple[bytes, ...], widths: tuple[int, ...], base: Segments, right: bytes
+) -> Segments:
+    """Return as many segments as there are sections, or raise FormatError."""
+    count = len(base[0])
+    dtype, columns, first, coded, rest = _split(sections[0])
+    if sum(widths) != FLOATS[dtype].word:
+        raise FormatError("a low-rank delta is of another word than its chunk")
+    factor = decode_right(right, columns)
+    left = decode_left(coded, lowrank.rows_of(count, columns, first), len(factor))
+    factors = lowrank.Factors(left, factor)
+    predicted, context = _predicted_top(base, dtype, columns, first, factors)
+    found = section.decode(rest, widths[0], context)
+    top = delta.restore((found,), (predicted,), floats=True)
+    if len(sections) == 1:
+        return top
+    whole = lowrank.predict(base, dtype, columns, first, factors)
+    steps = delta.residual(top, whole[:1], floats=True)
+    lower = tuple(
+        section.decode(data, width, section.Context(count))
+        for data, width in zip(sections[1:], widths[1:], strict=False)
+    )
+    return delta.restore((*steps, *lower), whole, floats=True)
+
+
+def _split(data: bytes) -> tuple[str, int, int, memoryview, memoryview]:
+    if len(data) < _HEAD.size:
+        raise FormatError("a low-rank delta is too short")
+    number, columns, first, length = _HEAD.unpack_from(data)
+    view = memoryview(data)[_HEAD.size :]
+    if number >= len(DTYPES) or not 1 <= columns <= CHUNK_WORDS or first >= columns:
+        raise FormatError("a low-rank delta has an impossible matrix")
+    if len(view) < length:
+        raise FormatError("a low-rank delta is too short")
+    return DTYPES[number], columns, first, view[:length], view[length:]
+
+
+def _predicted_top(
+    base: Segments, dtype: str, columns: int, first: int, factors: lowrank.Factors
+) -> tuple[Segment, section.Context]:
+    if dtype == "float32":
+        top, places = lowrank.predict_top(base[0], dtype, columns, first, factors)
+        return top, section.Context(len(top), top, places=places)
+    (top,) = lowrank.predict(base[:1], dtype, columns, first, factors)
+    return top, section.Context(len(top), top)
+
+
+def _section(residual: Segment, context: section.Context) -> bytes:
+    coding, _ = plain.choose(plain.sample(residual, SAMPLE_UNITS), 1, entropy=True)
+    alone = section.encode(residual, coding, context)
+    if context.places is None:
+        return alone
+    return min(
+        alone, section.encode(residual, coding, context, section.Places(PLACE_FLOOR)), key=len
+    )
