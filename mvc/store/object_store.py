@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import TYPE_CHECKING, TypeVar
 
 from mvc.base.errors import (
@@ -53,6 +53,8 @@ class ObjectStore:
         self.staged: dict[ObjectId, tuple[PackReader, ChunkEntry]] = {}
         self._rebuilt = False
         self._renewal = RLock()
+        # The packs that each thread found when it looked last.
+        self._looked = local()
 
     def contains(self, wanted: ObjectId) -> bool:
         """Tell whether an object is staged or indexed.
@@ -133,7 +135,9 @@ class ObjectStore:
     def refresh(self) -> bool:
         """Bring the index up to the packs in storage; return whether anything changed.
 
-        A damaged pack stays out and is listed in `damaged`: the others must remain readable.
+        That another thread or process brought it up since this thread looked last counts, too:
+        both may have stumbled over the same pack that is gone. A damaged pack stays out and is
+        listed in `damaged`: the others must remain readable.
         """
         with self._renewal:
             heads = {
@@ -146,7 +150,9 @@ class ObjectStore:
                 self.index.remove(gone)
             missing = sorted(heads.keys() - known - self.damaged.keys())
             self.index.add(self._readable({name: heads[name] for name in missing}))
-            return bool(gone or missing)
+            before = getattr(self._looked, "heads", None)
+            self._looked.heads = heads.keys()
+            return bool(gone or missing) or before != heads.keys()
 
     def rebuild(self) -> None:
         """Make the index anew from the packs alone."""
@@ -192,17 +198,19 @@ class ObjectStore:
         return items[found.place].content
 
     def _act(self, wanted: ObjectId, action: Callable[[Location], Result]) -> Result:
-        """Do something where an object is; once more if the index turns out to be wrong."""
+        """Do something where an object is; again if the index may have been wrong."""
+        for mend in (self.refresh, self._rebuild_once):
+            try:
+                return _first(self.places(wanted), action)
+            except MissingObjectError:
+                raise
+            except (IntegrityError, FormatError, NotFoundError):
+                mend()
         try:
             return _first(self.places(wanted), action)
         except MissingObjectError:
             raise
         except (IntegrityError, FormatError, NotFoundError) as error:
-            if not self.refresh() and not self._rebuild_once():
-                raise _unreadable(wanted, error) from error
-        try:
-            return _first(self.places(wanted), action)
-        except (FormatError, NotFoundError) as error:
             raise _unreadable(wanted, error) from error
 
     def _rebuild_once(self) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -9,6 +10,7 @@ from mvc.base.errors import IntegrityError, StorageError
 from mvc.base.ids import object_id
 from mvc.codec.chunk import Transform
 from mvc.storage import keys
+from mvc.storage.local import LocalStorage
 from mvc.storage.memory import MemoryStorage
 from mvc.store.block import Item
 from mvc.store.object_store import ObjectStore
@@ -139,3 +141,27 @@ def test_chunks_that_are_deltas_against_each_other_in_two_packs_are_read(tmp_pat
         assert (entry.depth, entry.base) == (0, None)
     with pytest.raises(IntegrityError, match="impossible chain"):
         store.chunk_entry(one.id, 0)
+
+
+def test_threads_that_miss_the_same_pack_all_look_again_whoever_indexed_the_new_one(
+    tmp_path: Path,
+) -> None:
+    chunk = record(weights(1))
+    store = ObjectStore(LocalStorage(tmp_path), tmp_path / "index.sqlite")
+    other = ObjectStore(LocalStorage(tmp_path), tmp_path / "index.sqlite")
+    old = put(store, tmp_path, b"0", [chunk])
+    store.refresh()
+    assert not store.refresh()
+    new = put(other, tmp_path, b"1", [chunk])
+    other.index.remove([old])
+    for key in (keys.pack_head(old), keys.pack_tail(old)):
+        other.storage.delete(key)
+    told: list[bool] = []
+    for _ in range(2):
+        thread = Thread(target=lambda: told.append(store.refresh()))
+        thread.start()
+        thread.join()
+    assert [*told, store.refresh(), store.refresh()] == [True, True, True, False]
+    assert store.chunk_entry(chunk.id)[0].name == new
+    store.close()
+    other.close()
