@@ -39,6 +39,7 @@ SATISFIED = 0.03
 """Weight of a word that is met already beside one that is missed."""
 
 RIDGE = 1e-10
+SPREAD_WORDS = 1 << 11
 COARSEST, FINEST = -2, 8
 USUAL = 5
 
@@ -91,13 +92,25 @@ def improved(
     """
     if anew:
         left = left + (part.added - left @ right) @ right.T @ _inverse(right)
-        left = left + _step(part.added - left @ right, part.weight, right)
+        miss = part.added - left @ right
+        weight = _weight(part, miss)
+        left = left + _step(miss, weight, right)
     half = MARGIN * part.place
     for _ in range(passes):
         miss = part.added - left @ right
+        weight = _weight(part, miss)
         miss -= np.clip(miss, -half, half)
-        left = left + _step(miss, np.where(miss == 0.0, SATISFIED, 1.0) * part.weight, right)
+        left = left + _step(miss, np.where(miss == 0.0, SATISFIED, 1.0) * weight, right)
     return left
+
+
+def _weight(part: Block, miss: Doubles) -> Doubles:
+    """Return the weights of words, more even ones as long as `miss` is more than rounding."""
+    typical = slice(None, None, max(1, miss.size // SPREAD_WORDS))
+    error = float(np.median(np.abs(miss.ravel()[typical])))
+    if error < float(np.median(part.place.ravel()[typical])):
+        return part.weight
+    return part.weight / (1.0 + part.weight * (error / part.unit) ** 2)
 
 
 def grids(values: Doubles, other: Doubles, place: float) -> Iterator[Factor]:

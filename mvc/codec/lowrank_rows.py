@@ -20,16 +20,23 @@ MAX_ADDED = 2.0**100
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Words of some rows: what was added, their last place, their weight (0: to be ignored)."""
+    """Words of some rows: what was added, their last place, their weight (0: to be ignored).
+
+    A weight is that of a variance in units of `unit` squared.
+    """
 
     added: Doubles
     place: Doubles
     weight: Doubles
+    unit: float
 
     @property
     def transposed(self) -> Block:
         """Return the block with rows and columns exchanged."""
-        return Block(*(np.ascontiguousarray(a.T) for a in (self.added, self.place, self.weight)))
+        added, place, weight = (
+            np.ascontiguousarray(part.T) for part in (self.added, self.place, self.weight)
+        )
+        return Block(added, place, weight, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +112,28 @@ def whole_rows(new: Segments, base: Segments, kind: str, columns: int, start: in
 
 
 def block(new: Words, base: Words, kind: Float) -> Block:
-    """Return what can be told of a difference; words not finite or far away are ignored."""
+    """Return what can be told of a difference.
+
+    Ignored are words without a value or far away, and zeros that stayed zeros, for they may be
+    masked.
+    """
     values, lost = widened(new, kind)
     before, gone = widened(base, kind)
     added = values - before
-    ignored = ~(np.abs(added) < MAX_ADDED)
+    ignored = ~(np.abs(added) < MAX_ADDED) | ((values == 0.0) & (before == 0.0))
     for without in (lost, gone):
         if without is not None:
             ignored |= without
-    added[ignored] = 0.0
     place = _last_place(new, kind)
+    if ignored.any():
+        added[ignored] = 0.0
+        place[ignored] = np.median(place)
     # What was added had been rounded itself, to about as many bits.
     own = np.abs(added) * 2.0**-kind.mantissa
     weight = 1.0 / (np.square(place) + np.square(own))
     weight[ignored | ~np.isfinite(weight)] = 0.0
-    most = weight.max()
-    return Block(added, place, weight / most if most else weight)
+    most = float(weight.max()) or 1.0
+    return Block(added, place, weight / most, most**-0.5)
 
 
 def cost(difference: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
