@@ -86,6 +86,9 @@ Both are TOML.
 | `user.name`, `user.email` | login and host | the author of commits |
 | `commit.base` | none | a revision that commits resemble more than HEAD (`commit --base`) |
 | `core.sync_worktree` | `true` | checkout waits until files are on disk (fsync) |
+| `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
+| `repack.budget` | 2.0 | the most a version costs to recover, relative to a whole one |
+| `repack.max_depth` | 8 | differences in a row, at most, after a repack |
 
 """
 
