@@ -377,3 +377,12 @@ def test_a_predicted_top_is_that_of_the_midpoint(
     top, context = predict_top(base[0], kind, columns, start, factors)
     assert np.array_equal(top, whole[0])
     assert int(context.max()) < 32
+
+
+def test_contexts_never_change() -> None:
+    base = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 0.0], "<f4")
+    added = [0.0, 0.003, -0.003, 1.0, -0.4, -0.9, 0.0, 0.003, -0.003, 0.0]
+    factors = Factors(np.array([[1.0]]), np.array([added]))
+    top, context = predict_top(split(base.tobytes(), 4)[0], "float32", 10, 0, factors)
+    assert top.tobytes().hex() == "803f803f803f00401a3fd43d80bf80bf80bf0000"
+    assert context.tolist() == [20, 23, 16, 26, 12, 6, 19, 23, 16, 20]
