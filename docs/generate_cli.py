@@ -87,6 +87,7 @@ Both are TOML.
 | `commit.base` | none | a revision that commits resemble more than HEAD (`commit --base`) |
 | `core.sync_worktree` | `true` | checkout waits until files are on disk (fsync) |
 | `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
+| `gc.reflog_days` | 90 | how long reflogs keep what they name from being garbage |
 | `repack.budget` | 2.0 | the most a version costs to recover, relative to a whole one |
 | `repack.max_depth` | 8 | differences in a row, at most, after a repack |
 

@@ -40,6 +40,7 @@ SATISFIED = 0.03
 
 RIDGE = 1e-10
 SPREAD_WORDS = 1 << 11
+MAX_ERROR = 2.0**500
 COARSEST, FINEST = -2, 8
 USUAL = 5
 
@@ -110,7 +111,7 @@ def _weight(part: Block, miss: Doubles) -> Doubles:
     error = float(np.median(np.abs(miss.ravel()[typical])))
     if error < float(np.median(part.place.ravel()[typical])):
         return part.weight
-    return part.weight / (1.0 + part.weight * (error / part.unit) ** 2)
+    return part.weight / (1.0 + part.weight * min(error / part.unit, MAX_ERROR) ** 2)
 
 
 def grids(values: Doubles, other: Doubles, place: float) -> Iterator[Factor]:

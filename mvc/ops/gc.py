@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mvc.base import fileio
@@ -21,9 +22,13 @@ DAY = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class GcRequest:
-    """How many days garbage is kept (None: as configured), and whether to do it at all."""
+    """How many days garbage is kept, and what reflogs name; and whether to do it at all.
+
+    None stands for what is configured.
+    """
 
     grace_days: float | None = None
+    reflog_days: float | None = None
     dry_run: bool = False
 
 
@@ -56,18 +61,27 @@ def gc(repo: Repository, request: GcRequest | None = None, progress: Progress = 
     repack.
     """
     request = request or GcRequest()
-    days = repo.config.get("gc.grace_days") if request.grace_days is None else request.grace_days
-    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 <= days <= 1_000_000:
-        raise UsageError(f"{days} is not a number of days")
+    grace = _days(repo, "gc.grace_days", request.grace_days)
+    reflog = _days(repo, "gc.reflog_days", request.reflog_days)
     with maintenance(repo.scratch):
-        return _Run(repo, round(days * DAY), progress).run(dry_run=request.dry_run)
+        return _Run(repo, grace, reflog, progress).run(dry_run=request.dry_run)
+
+
+def _days(repo: Repository, key: str, given: float | None) -> int:
+    days = repo.config.get(key) if given is None else given
+    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 <= days <= 1_000_000:
+        raise UsageError(f"{days} is not a number of days", hint=f"{key} is set to one")
+    return round(days * DAY)
 
 
 class _Run:
-    def __init__(self, repo: Repository, grace: int, progress: Progress) -> None:
+    def __init__(self, repo: Repository, grace: int, reflog: int, progress: Progress) -> None:
         self._repo = repo
         self._store = repo.store
+        self._now = repo.environment.clock()
         self._grace = grace
+        # Where reflogs keep nothing, not even what was logged this very moment counts.
+        self._logged = self._now - reflog + (reflog == 0)
         self._progress = progress
         self._staging = repo.scratch / "gc"
         repo.store.refresh()
@@ -86,8 +100,8 @@ class _Run:
         standing = needed(self._reach.seen, nearest(packs))
         garbage = everything - standing
         since = self._since(garbage)
-        now = self._repo.environment.clock()
-        old = {item for item in garbage if now - since[item] >= self._grace}
+        old = {item for item in garbage if self._now - since[item] >= self._grace}
+        old -= self._below(garbage - old)
         wanted = needed(everything - old, nearest(packs))
         merger = Merger(self._store, packs, wanted)
         chosen = self._choose(merger)
@@ -117,7 +131,7 @@ class _Run:
     def _mark(self, everything: set[ObjectId]) -> None:
         """Reach what must stay, and make sure that it is there."""
         self._progress.start("finding what is in use", len(everything))
-        self._reach.extend(roots(self._repo))
+        self._reach.extend(roots(self._repo, self._logged))
         self._progress.finish()
         lost = self._reach.seen - everything
         if lost:
@@ -128,10 +142,19 @@ class _Run:
 
     def _since(self, garbage: set[ObjectId]) -> dict[ObjectId, int]:
         """Return when each object was first seen to be garbage; now for what is new."""
-        now = self._repo.environment.clock()
+        now = self._now
         known = unreachable.load(self._repo.folder / "unreachable")
         # A time in the future is that of a clock that was wrong.
         return {item: min(known.get(item, now), now) for item in garbage}
+
+    def _below(self, young: set[ObjectId]) -> set[ObjectId]:
+        """Return what garbage in its time of grace leads to, as far as it is there."""
+        below = Reach(self._repo)
+        below.seen |= self._reach.seen
+        for item in young - below.seen:
+            with suppress(MissingObjectError, IntegrityError):
+                below.extend([item])
+        return below.seen
 
     def _choose(self, merger: Merger) -> list[set[str]]:
         """Return the packs to rewrite: what a repack settled, and the others, apart."""
@@ -161,7 +184,7 @@ class _Run:
             with alone(self._repo.scratch):
                 self._store.refresh()
                 # A commit may have taken up what nothing reached before.
-                self._reach.extend(roots(self._repo))
+                self._reach.extend(roots(self._repo, self._logged))
                 live = self._reach.seen
                 packs = census(self._store, self._packs)
                 gone = sweep.removable(packs, doomed, lambda item: item in wanted or item in live)

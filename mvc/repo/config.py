@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Value] = {
     "core.codec": "default",
     "core.sync_worktree": True,
     "gc.grace_days": 14,
+    "gc.reflog_days": 90,
     "repack.budget": 2.0,
     "repack.max_depth": 8,
 }

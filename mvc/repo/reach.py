@@ -17,8 +17,8 @@ from mvc.repo.repository import Repository
 from mvc.repo.state import Known, State
 
 
-def roots(repo: Repository) -> list[ObjectId]:
-    """Return where everything that must stay starts.
+def roots(repo: Repository, since: int = 0) -> list[ObjectId]:
+    """Return where everything that must stay starts; reflogs count from the time `since` on.
 
     Raises IntegrityError where a ref is damaged: nobody knows then what it reached.
     """
@@ -27,7 +27,7 @@ def roots(repo: Repository) -> list[ObjectId]:
     if head is not None:
         found.append(head)
     # A reflog may tell of what is long gone, and a working copy of what another machine had.
-    noted = repo.refs.logged() + list(_tracked(repo))
+    noted = repo.refs.logged(since) + list(_tracked(repo))
     found += [item for item in noted if repo.store.index.kind(item) is not None]
     return list(dict.fromkeys(found))
 

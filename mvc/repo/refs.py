@@ -175,13 +175,15 @@ class Refs:
         except NotFoundError:
             return b""
 
-    def logged(self) -> list[ObjectId]:
-        """Return every id that any reflog mentions."""
+    def logged(self, since: int = 0) -> list[ObjectId]:
+        """Return every id that any reflog mentions in a line of the time `since` or later."""
         if self._logs is None or not fileio.is_dir(self._logs):
             return []
         found: dict[ObjectId, None] = {}
         for entry in fileio.walk_files(self._logs, ()):
             for change in self.history(keys.ref_of("/".join(entry.parts))):
+                if change.time < since:
+                    continue
                 for item in (change.old, change.new):
                     if item is not None:
                         found[item] = None

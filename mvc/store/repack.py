@@ -129,9 +129,9 @@ class Repacker:
         for decision, new in self._outcomes(decisions):
             before = layout.records[decision.member.id]
             if new == before:
-                # The representation stays; it moves up if its base did.
+                # The representation stays; it moves with its base, so that depths remain small.
                 depth = layout.depth_above(before.references)
-                if before.references and before.depth < depth:
+                if before.depth != depth:
                     layout.replace(before._replace(depth=depth))
             else:
                 layout.replace(new)
