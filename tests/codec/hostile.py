@@ -20,6 +20,7 @@ from mvc.codec import chunk, pco, section, zstd
 from mvc.codec.plain import Mode
 from mvc.codec.section import Context
 from mvc.codec.segments import UNITS
+from tests.memory import peak
 
 LIMIT = 3 << 29
 COUNT = 1 << 20
@@ -127,7 +128,7 @@ def main() -> None:
     again = chunk.decode(3, zeros, 8, COUNT, words)
     said = "read" if all(len(part) == COUNT for part in again) else "wrong"
     print(f"{said} {time.perf_counter() - started:.3f} 8: a base of one word", flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, file=sys.stderr)
+    print(peak(), file=sys.stderr)
 
 
 if __name__ == "__main__":

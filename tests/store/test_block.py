@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from mvc.store.block import Item
 from mvc.store.directory import MAX_BLOCK, BlockEntry, ChunkEntry
 from mvc.store.pack import NewChunk, PackWriter
 from mvc.store.pack_reader import PackReader, _Chunks, open_pack, parse, read_rows
+from tests import memory
 
 KINDS = ("tensor", "blob", "layout", "checkpoint", "tree", "commit", "tag")
 MARK = b"\xc4\x20"
@@ -217,7 +217,7 @@ def test_references_cannot_make_a_small_block_fill_the_memory(
     plain = b"\x02" * 100 + large * 100 + b"\x01" * (1 << 17) + MARK * (100 << 17)
     frame = zstd.compress(plain, 1)
     assert len(frame) < 1 << 14
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory.restart()
     assert len(block.unpack_items(entry_of(plain, 100), frame, [ID])) == 100
     twice = b"\x02" * 100 + large * 100 + b"\x01" * (1 << 18) + MARK * (100 << 17)
     with pytest.raises(FormatError, match="too many"):
@@ -229,7 +229,7 @@ def test_references_cannot_make_a_small_block_fill_the_memory(
         with contextlib.suppress(FormatError):
             held = block.unpack_items(entry_of(greedy, count), zstd.compress(greedy, 1), [ID])
             assert sum(len(item.content) for item in held) <= MAX_BLOCK
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+    assert memory.peak() - before < 400 << 20
 
 
 def pack_of(root: Path, chunks: int, items: list[Item]) -> tuple[MemoryStorage, str, int]:
