@@ -16,7 +16,16 @@ from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk
 from mvc.store.resemblance import Trial, choose, usable
 
-__all__ = ["Prepared", "Words", "load", "load_bytes", "load_top", "prepare", "record"]
+__all__ = [
+    "Prepared",
+    "Words",
+    "load",
+    "load_bytes",
+    "load_top",
+    "prepare",
+    "prepare_again",
+    "record",
+]
 
 CHAIN_LIMIT = 8
 """Deltas in a row at commit time; beyond it a chunk goes against the start of the chain."""
@@ -58,18 +67,20 @@ def prepare(store: ObjectStore, words: Words, effort: Effort = DEFAULT) -> Prepa
     named = _name(words)
     if store.contains(named.id):
         return Prepared(named.id, None)
-    new, right = _record(store, words, named, effort, CHAIN_LIMIT, low_rank=effort.entropy)
-    factor = None
-    if right is not None:
-        factor = record(store, Words(right, 1, "opaque"))
-        new = replace(new, factors=factor.id)
-    return Prepared(named.id, new, factor)
+    return _prepared(store, words, named, effort, CHAIN_LIMIT)
+
+
+def prepare_again(
+    store: ObjectStore, words: Words, limit: int = CHAIN_LIMIT, effort: Effort = DEFAULT
+) -> Prepared:
+    """Encode a chunk that may be stored already, with at most `limit` deltas in a row."""
+    return _prepared(store, words, _name(words), effort, limit)
 
 
 def record(
     store: ObjectStore, words: Words, limit: int = CHAIN_LIMIT, effort: Effort = DEFAULT
 ) -> NewChunk:
-    """Encode a chunk whether it is stored or not, with at most `limit` deltas in a row."""
+    """Encode a chunk that may be stored already into a record that needs no factor."""
     return _record(store, words, _name(words), effort, limit, low_rank=False)[0]
 
 
@@ -117,6 +128,17 @@ def _record(
         named.digests,
     )
     return new, coded.right
+
+
+def _prepared(
+    store: ObjectStore, words: Words, named: _Named, effort: Effort, limit: int
+) -> Prepared:
+    new, right = _record(store, words, named, effort, limit, low_rank=effort.entropy)
+    factor = None
+    if right is not None:
+        factor = record(store, Words(right, 1, "opaque"))
+        new = replace(new, factors=factor.id)
+    return Prepared(named.id, new, factor)
 
 
 def _columns(words: Words) -> Columns | None:
