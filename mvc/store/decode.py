@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from mvc.base.dtypes import SEGMENTS
-from mvc.base.errors import FormatError, IntegrityError, TailAwayError
-from mvc.base.ids import ObjectId, digest
-from mvc.codec import chunk as codec
+from mvc.base.errors import FormatError, IntegrityError, MvcError, TailAwayError
+from mvc.base.ids import ObjectId
 from mvc.codec.segments import Segments, join
-from mvc.objects.model import chunk_id
+from mvc.store.copies import Copies, damaged, decoded, verified
 from mvc.store.directory import MAX_DEPTH, ChunkEntry
-from mvc.store.object_store import ObjectStore
+from mvc.store.object_store import UNREADABLE, ObjectStore
 from mvc.store.pack_reader import PackReader
 
 
 def load(store: ObjectStore, wanted: ObjectId) -> Segments:
     """Return the segments of a chunk, or raise IntegrityError."""
-    entry, segments = _decode(store, wanted, None)
-    digests = tuple(digest(part.data) for part in segments)
-    if chunk_id(entry.word, entry.words, digests) != wanted:
-        raise _damaged(wanted)
-    return segments
+    return _found(store, wanted, None)
 
 
 def load_top(store: ObjectStore, wanted: ObjectId) -> Segments:
     """Return the top segment of a chunk, reading pack heads alone, or raise IntegrityError."""
-    entry, segments = _decode(store, wanted, 1)
-    digests = (digest(segments[0].data), *(part.digest for part in entry.sections[1:]))
-    if chunk_id(entry.word, entry.words, digests) != wanted:
-        raise _damaged(wanted)
-    return segments[:1]
+    return _found(store, wanted, 1)
 
 
 def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> memoryview:
@@ -39,19 +30,38 @@ def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> me
     return join(segments, word)
 
 
-def _decode(store: ObjectStore, wanted: ObjectId, count: int | None) -> tuple[ChunkEntry, Segments]:
-    """Decode a chunk; once more if its packs were replaced meanwhile."""
+def check_latest(store: ObjectStore, wanted: ObjectId) -> None:
+    """Raise IntegrityError unless a chunk can be read by the record in use, whatever others say."""
     try:
-        return _decode_chain(store, wanted, count)
-    except IntegrityError:
+        _latest(store, wanted, None)
+    except UNREADABLE:
         if not store.refresh():
             raise
-    return _decode_chain(store, wanted, count)
+        _latest(store, wanted, None)
 
 
-def _decode_chain(
-    store: ObjectStore, wanted: ObjectId, count: int | None
-) -> tuple[ChunkEntry, Segments]:
+def _found(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments:
+    """Decode a chunk by its latest records; where that fails, by any.
+
+    Once more by the latest if packs were replaced meanwhile, which is no damage.
+    """
+    try:
+        return _latest(store, wanted, count)
+    except UNREADABLE as error:
+        problem: MvcError = error
+    if store.refresh():
+        try:
+            return _latest(store, wanted, count)
+        except UNREADABLE as error:
+            problem = error
+    # Who cannot be reached is not asked again.
+    found = Copies(store, count, fetch=not isinstance(problem, TailAwayError)).find(wanted)
+    if found is None:
+        raise problem
+    return found
+
+
+def _latest(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments:
     """Decode a chunk along its chain of bases, from the start of the chain upwards."""
     chain: list[tuple[PackReader, ChunkEntry]] = []
     following: ObjectId | None = wanted
@@ -66,29 +76,14 @@ def _decode_chain(
     try:
         for reader, entry in reversed(chain):
             sections = reader.sections(entry, count or len(entry.sections))
-            segments = _step(store, entry, sections, segments)
+            segments = decoded(store, entry, sections, segments)
     except TailAwayError:
         segments = _from_elsewhere(store, chain)
     except FormatError as error:
         raise IntegrityError(f"chunk {wanted.hex()[:12]} is damaged: {error.message}") from error
     if segments is None:
-        raise _damaged(wanted)
-    return chain[0][1], segments
-
-
-def _step(
-    store: ObjectStore, entry: ChunkEntry, sections: tuple[bytes, ...], base: Segments | None
-) -> Segments:
-    right = None if entry.factors is None else _factor(store, entry.factors)
-    return codec.decode(entry.transform, sections, entry.word, entry.words, base, right)
-
-
-def _factor(store: ObjectStore, wanted: ObjectId) -> bytes:
-    """Return the bytes of a factor: a chunk of bytes that needs no other, in a head."""
-    _, entry = store.chunk_entry(wanted, 1)
-    if entry.word != 1 or entry.references:
-        raise IntegrityError(f"chunk {wanted.hex()[:12]} cannot be a factor")
-    return bytes(join(load(store, wanted), 1))
+        raise damaged(wanted)
+    return verified(chain[0][1], segments)
 
 
 def _from_elsewhere(
@@ -107,7 +102,7 @@ def _from_elsewhere(
             break
     try:
         for entry, sections in reversed(above):
-            segments = _step(store, entry, sections, segments)
+            segments = decoded(store, entry, sections, segments)
     except FormatError as error:
         raise IntegrityError(f"chunk {entry.id.hex()[:12]} is damaged: {error.message}") from error
     return segments
@@ -116,10 +111,3 @@ def _from_elsewhere(
 def _follows(base: ChunkEntry, entry: ChunkEntry) -> bool:
     """Tell whether `base` can be what `entry` is coded against; depths fall, so chains end."""
     return base.word == entry.word and base.depth < entry.depth
-
-
-def _damaged(wanted: ObjectId) -> IntegrityError:
-    return IntegrityError(
-        f"chunk {wanted.hex()[:12]} is damaged: its bytes do not have its id",
-        hint="run `mvc fsck` to see which versions it affects",
-    )

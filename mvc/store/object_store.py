@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+UNREADABLE = (IntegrityError, FormatError, NotFoundError, NotAllowedError, StorageError)
+"""What a damaged copy of an object raises, or one on a disk that fails."""
+
 
 class ObjectStore:
     """Objects of one repository."""
@@ -112,16 +115,24 @@ class ObjectStore:
         if (staged := self.staged.get(wanted)) is not None:
             return staged
 
-        def record(found: Location) -> tuple[PackReader, ChunkEntry]:
-            reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
-            entry = reader.entry(found.at)
-            if not isinstance(entry, ChunkEntry) or entry.id != wanted:
-                raise _misplaced(wanted)
-            if entry.depth >= below:
-                raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
-            return reader, entry
+        return self._act(wanted, lambda found: self._record(found, wanted, below))
 
-        return self._act(wanted, record)
+    def records(
+        self, wanted: ObjectId, below: int = MAX_DEPTH + 1
+    ) -> Iterator[tuple[PackReader, ChunkEntry]]:
+        """Yield all records of a chunk whose depth is less than `below`, that in use first.
+
+        Those that cannot be read are passed over.
+        """
+        staged = self.staged.get(wanted)
+        if staged is not None and staged[1].depth < below:
+            yield staged
+        for found in self.index.find(wanted):
+            try:
+                record = self._record(found, wanted, below)
+            except UNREADABLE:
+                continue
+            yield record
 
     def prefixed(self, prefix: str) -> list[tuple[ObjectId, str]]:
         """Return up to 16 ids that start with these hex digits, with their kinds."""
@@ -178,6 +189,17 @@ class ObjectStore:
             except (IntegrityError, FormatError, StorageError, NotAllowedError) as error:
                 self.damaged[name] = error.message
 
+    def _record(
+        self, found: Location, wanted: ObjectId, below: int
+    ) -> tuple[PackReader, ChunkEntry]:
+        reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
+        entry = reader.entry(found.at)
+        if not isinstance(entry, ChunkEntry) or entry.id != wanted:
+            raise _misplaced(wanted)
+        if entry.depth >= below:
+            raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
+        return reader, entry
+
     def _content(self, found: Location, wanted: ObjectId, kind: str) -> bytes:
         if found.kind != kind:
             raise IntegrityError(f"object {wanted.hex()[:12]} is a {found.kind}, not a {kind}")
@@ -225,7 +247,7 @@ def _first(places: list[Location], action: Callable[[Location], Result]) -> Resu
     """Do something at the first place where it can be done, or raise what went wrong last."""
     *others, last = places
     for place in others:
-        with suppress(IntegrityError, FormatError, NotFoundError, StorageError):
+        with suppress(*UNREADABLE):
             return action(place)
     return action(last)
 

@@ -15,7 +15,7 @@ from mvc.base import fileio
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.store.block import Item
-from mvc.store.decode import load
+from mvc.store.decode import check_latest
 from mvc.store.directory import ChunkEntry
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk, PackWriter
@@ -113,7 +113,7 @@ class Rewriter:
         # Only now: older records may stand on older copies of less depth.
         self._store.staged.update(self._coded)
         try:
-            for _ in ordered_map(lambda name: load(self._store, name), self._coded):
+            for _ in ordered_map(lambda name: check_latest(self._store, name), self._coded):
                 pass
         finally:
             for name in self._coded:
