@@ -21,6 +21,8 @@ from mvc.repo.repository import Repository
 from mvc.repo.revisions import peel
 from mvc.storage import keys
 from mvc.store.chunks import load, load_top
+from mvc.store.copies import faults
+from mvc.store.object_store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,14 @@ class FsckReport:
 def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) -> FsckReport:
     """Check the repository; the index is made anew from the packs first.
 
-    Every object is read and hashed, whether a version needs it or not; `quick` leaves out the
-    chunks' content. Then every version that a ref or reflog names is walked for missing objects.
+    Every copy of every object is read and hashed, whether a version needs it or not; `quick`
+    leaves out the chunks' content. Then every version that a ref or reflog names is walked for
+    missing objects.
     """
     repo.store.rebuild()
     problems = [Problem(why, f"pack {name}") for name, why in repo.store.damaged.items()]
-    bad = {} if quick else _bad_chunks(repo, progress)
+    bad, copies = ({}, []) if quick else _bad_chunks(repo, progress)
+    problems += copies
     walker = _Walker(repo, bad)
     problems += walker.check_refs()
     hurt: dict[Fault, list[str]] = {}
@@ -90,27 +94,35 @@ def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) 
     return FsckReport(sum(counts.values()), packs, tuple(problems), places(repo))
 
 
-def _bad_chunks(repo: Repository, progress: Progress) -> dict[ObjectId, str]:
+def _bad_chunks(repo: Repository, progress: Progress) -> tuple[dict[ObjectId, str], list[Problem]]:
+    """Return what is wrong with chunks, and with copies of chunks that others hold whole."""
     chunks = repo.store.index.of_kind("chunk")
     progress.start("checking chunks", len(chunks))
     bad: dict[ObjectId, str] = {}
-
-    def check(name: ObjectId) -> tuple[ObjectId, str | None]:
-        try:
-            try:
-                load(repo.store, name)
-            except TailAwayError:
-                load_top(repo.store, name)
-        except MvcError as error:
-            return name, error.message
-        return name, None
-
-    for name, fault in ordered_map(check, chunks):
+    copies: list[Problem] = []
+    for name, fault, spoilt in ordered_map(partial(_checked, repo.store), chunks):
         progress.advance(1)
         if fault:
             bad[name] = fault
+        copies += [Problem(f"{what}; another pack has it whole", place) for place, what in spoilt]
     progress.finish()
-    return bad
+    return bad, copies
+
+
+def _checked(
+    store: ObjectStore, name: ObjectId
+) -> tuple[ObjectId, str | None, list[tuple[str, str]]]:
+    try:
+        try:
+            load(store, name)
+        except TailAwayError:
+            load_top(store, name)
+    except MvcError as error:
+        return name, error.message, []
+    if len(store.places(name)) == 1:
+        return name, None, []
+    place = f"a copy of chunk {name.hex()} in pack"
+    return name, None, [(f"{place} {pack}", why) for pack, why in faults(store, name).items()]
 
 
 class _Walker:

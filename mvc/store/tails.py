@@ -17,7 +17,9 @@ from mvc.base.errors import (
     FormatError,
     IntegrityError,
     MvcError,
+    NotAllowedError,
     NotFoundError,
+    StorageError,
     TailAwayError,
     UsageError,
 )
@@ -203,7 +205,7 @@ class Tails:
 
 
 def _failure(wanted: ObjectId, where: str, error: MvcError) -> MvcError:
-    if isinstance(error, NotFoundError):
+    if isinstance(error, NotFoundError | NotAllowedError | StorageError):
         return TailAwayError(
             f"the lower bits of chunk {wanted.hex()[:12]} are in {where}, "
             f"which cannot be reached: {error.message}",

@@ -10,6 +10,7 @@ import pytest
 from mvc.base.errors import MvcError
 from mvc.ops.export import export
 from mvc.ops.fsck import fsck
+from mvc.store.rewrite import Rewriter
 from tests.e2e.world import World, contents, network, nudged, safetensors, weights
 
 SIZE = 1 << 16
@@ -157,3 +158,28 @@ def test_a_version_that_is_missing_is_named_by_its_ref(world: World) -> None:
     world.reopen()
     report = fsck(world.repo)
     assert "refs/heads/main" in {problem.object for problem in report.problems}
+
+
+def test_a_damaged_copy_is_named_though_every_version_is_whole(world: World) -> None:
+    store = world.repo.store
+    before = newest(world, "tail")
+    name = next(
+        entry.id
+        for item in store.index.of_kind("chunk")
+        for reader, entry in store.records(item)
+        if reader.name in before[0].name and len(entry.sections) > 1
+    )
+    ((reader, entry),) = store.records(name)
+    with Rewriter(store, world.repo.folder / "tmp") as writer:
+        writer.copy(reader, entry, entry.depth)
+        writer.publish()
+    assert fsck(world.repo).ok
+    flip(before[0], entry.sections[1].at + 10)
+    world.reopen()
+    assert fsck(world.repo, quick=True).ok
+    (problem,) = fsck(world.repo).problems
+    assert problem.object == f"a copy of chunk {name.hex()} in pack {reader.name}"
+    assert problem.what.endswith("another pack has it whole")
+    assert problem.affects == ()
+    expected = {"m": network({"w": nudged(weights(1, SIZE), 0, 1e-6)})}
+    assert world.exported("HEAD~2", world.root.parent / "out") == expected
