@@ -29,11 +29,11 @@ class Kind:
 CODINGS = {
     kind.name: kind
     for kind in (
-        Kind("int-delta", bases=True),
-        Kind("fm-delta", bases=True, bound=True),
         Kind("tx", bases=True),
-        Kind("zipnn-xor", bases=True),
+        Kind("fm-delta", bases=True, bound=True),
+        Kind("int-delta", bases=True),
         Kind("zipnn"),
+        Kind("zipnn-xor", bases=True),
         Kind("zstd-3", whole=True),
         Kind("zstd-19", whole=True, slow=True),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,8 @@ from pathlib import Path
 from benchmarks import manifest
 from benchmarks.manifest import Entry
 from examples.models import fetch
+
+MERGED = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,17 @@ class History:
         """The bytes of all versions."""
         return sum(version.size for version in self.versions)
 
+    @property
+    def digest(self) -> str:
+        """Of all files, their names and their order."""
+        text = [f"{self.find_bases}"]
+        for version in self.versions:
+            text.append(f"version {version.start}")
+            for file in version.files:
+                parent = _sha256(file.parent) if file.parent else None
+                text.append(f"{file.place} {file.sha256} {parent}")
+        return hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
+
     def worktree(self, number: int) -> dict[str, File]:
         """Return what lies in the working folder at a version, by place."""
         version = self.versions[number]
@@ -89,12 +102,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def from_families(folder: Path) -> list[History]:
+def from_families(folder: Path, prefix: str = "") -> list[History]:
     """Return the families in a folder, in the order of its manifest."""
     families: dict[str, list[Entry]] = {}
     for entry in manifest.read(folder):
         families.setdefault(entry.family, []).append(entry)
-    return [_from_entries(folder, name, entries) for name, entries in families.items()]
+    return [_from_entries(folder, prefix + name, entries) for name, entries in families.items()]
 
 
 def _from_entries(folder: Path, name: str, entries: Iterable[Entry]) -> History:
@@ -124,6 +137,19 @@ def alone(families: Iterable[History]) -> list[History]:
         for precision in ("fp32", "bf16", "fp16")
         if f"full-{precision}" in first
     ]
+
+
+def merges(families: Iterable[History]) -> list[History]:
+    """Return the families of merged adapters without the adapters that lie beside."""
+    return [
+        History(f"{history.name}-only", tuple(map(_one_file, history.versions)))
+        for history in families
+        if "lora-merged" in history.name
+    ]
+
+
+def _one_file(version: Version) -> Version:
+    return replace(version, files=tuple(f for f in version.files if f.place == MERGED))
 
 
 def _nets(models: Path) -> History:
@@ -157,30 +183,61 @@ def _twins(models: Path) -> History:
     return History("openwakeword", (Version(tuple(File(p, p.name) for p in paths)),))
 
 
+def _single(key: str, file: str) -> Callable[[Path], History]:
+    """Return what gives one published file, the only version there is."""
+
+    def history(models: Path) -> History:
+        (path,) = (path for path in fetch([key], models) if path.name == file)
+        return History(f"{key}-alone", (Version((File(path, path.name),)),))
+
+    return history
+
+
+SINGLES = {
+    "crepe": "full.pth",
+    "resemblyzer": "pretrained.pt",
+    "smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "minilm-int8": "model.onnx",
+    "silero-6.2.3": "silero_vad_16k.safetensors",
+    "magika-1.0.3": "model.onnx",
+    "g2p": "checkpoint20.npz",
+}
+"""Published models that are measured alone: the key of the model, and the file."""
+
 PUBLISHED: dict[str, Callable[[Path], History]] = {
     "mhcnuggets": _nets,
     "chgnet": _transfer,
     "silero-vad": _releases,
     "openwakeword": _twins,
+    **{f"{key}-alone": _single(key, file) for key, file in SINGLES.items()},
 }
 
 
-def names(families: Path | None) -> list[str]:
+def _known(folders: Sequence[Path]) -> dict[str, History]:
+    """Return what is made of families by name; of a second folder they carry its name."""
+    known: dict[str, History] = {}
+    for index, folder in enumerate(folders):
+        prefix = f"{folder.name}/" if index else ""
+        built = from_families(folder, prefix)
+        single = alone(built) if index == 0 else []
+        known |= {history.name: history for history in [*built, *merges(built), *single]}
+    return known
+
+
+def names(families: Sequence[Path]) -> list[str]:
     """Return what may be asked for by name: families, single models, published relatives."""
-    built = from_families(families) if families else []
-    return [*(history.name for history in [*built, *alone(built)]), *PUBLISHED]
+    return [*_known(families), *PUBLISHED]
 
 
-def find(wanted: Sequence[str], families: Path | None, models: Path) -> list[History]:
+def find(wanted: Sequence[str], families: Sequence[Path], models: Path) -> list[History]:
     """Return histories by name, all when none is named.
 
     Raises:
         FetchError: A published model cannot be had.
         KeyError: A name is unknown.
     """
-    built = from_families(families) if families else []
-    known = {history.name: history for history in [*built, *alone(built)]}
+    known = _known(families)
     return [
         known[name] if name in known else PUBLISHED[name](models)
-        for name in wanted or names(families)
+        for name in wanted or [*known, *PUBLISHED]
     ]

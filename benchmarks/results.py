@@ -41,6 +41,9 @@ class Result:
         failure: Why there is no figure, or None.
         note: What a reader must know about the figure.
         finish: What was done once when all versions were in; its saving counts to the last.
+        version: The release of the contender.
+        digest: Of the history: all its files, their names and their order.
+        made: When it was measured.
     """
 
     history: str
@@ -53,6 +56,14 @@ class Result:
     failure: str | None = None
     note: str | None = None
     finish: Effort | None = None
+    version: str = ""
+    digest: str = ""
+    made: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Whether it says how fast the contender is, or cannot."""
+        return self.encode is not None or self.failure is not None
 
     @property
     def share(self) -> float | None:

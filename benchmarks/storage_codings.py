@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storage_codings")
     parser.add_argument("history")
     parser.add_argument("coding", choices=CODINGS)
-    parser.add_argument("--families", type=Path)
+    parser.add_argument("--families", type=Path, nargs="+", default=[])
     parser.add_argument("--models", type=Path, default=Path(".models"))
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)

@@ -16,6 +16,9 @@ PLOTTED = {
     "xet": "#b9b9b9",
     "restic": "#dadada",
 }
+LEFT_OUT = ("-alone", "-only")
+"""Histories of a single version, or of a part of another one; nor is a second build drawn."""
+
 LEFT, RIGHT, TOP = 150, 40, 62
 PLOT_WIDTH = 560
 BAR, GAP = 6, 11
@@ -25,7 +28,8 @@ WIDTH = LEFT + PLOT_WIDTH + RIGHT
 def chart(results: Sequence[Result]) -> str:
     """Return the chart: one group of bars a history, one bar a contender of `PLOTTED`."""
     shares = {(result.history, result.contender): result.share for result in results}
-    histories = list(dict.fromkeys(result.history for result in results))
+    every = dict.fromkeys(result.history for result in results)
+    histories = [name for name in every if "/" not in name and not name.endswith(LEFT_OUT)]
     present = {result.contender for result in results if result.share is not None}
     contenders = [name for name in PLOTTED if name in present]
     most = max([1.0, *(share for share in shares.values() if share is not None)])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from benchmarks.contenders import OURS
+from benchmarks.contenders import ALL, OURS
+from benchmarks.histories import PUBLISHED
 from benchmarks.measure import table
 from benchmarks.results import Effort, Result
+from benchmarks.storage_limits import limits, lines
 
 SPEED = ("full-fp32", "full-bf16")
 NO_PAIR = ("reexport-fp16", "silero-vad", "crepe-ckpt")
@@ -21,13 +23,21 @@ Value = Callable[[Result], float | None]
 
 
 class Results:
-    """Results by history and contender, in the order in which they were first seen."""
+    """Results by history, in the order in which they were first seen, and by contender."""
 
     def __init__(self, results: Iterable[Result]) -> None:
         self.all = list(results)
         self.histories = list(dict.fromkeys(result.history for result in self.all))
-        self.contenders = list(dict.fromkeys(result.contender for result in self.all))
+        present = {result.contender for result in self.all}
+        self.contenders = [name for name in ALL if name in present]
         self._known = {(result.history, result.contender): result for result in self.all}
+
+    def only(self, histories: Iterable[str]) -> Results:
+        """Return the results of some histories, with all contenders."""
+        chosen = set(histories)
+        kept = Results(result for result in self.all if result.history in chosen)
+        kept.contenders = [name for name in self.contenders if name in kept.contenders]
+        return kept
 
     def get(self, history: str, contender: str) -> Result | None:
         """Return what a contender did with a history, None if it was not asked to."""
@@ -40,14 +50,37 @@ class Results:
         return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def families(results: Results) -> str:
-    """Stored over raw bytes of whole histories; the smallest is bold."""
-    return _matrix(results, "stored / raw", lambda result: result.share, lambda text: f"{text:.3f}")
+LAST = "One model without a relative"
+
+GROUPS: dict[str, Callable[[str], bool]] = {
+    "Families": lambda name: "/" not in name and name not in PUBLISHED,
+    "Families of a second build": lambda name: "/" in name,
+    "Published relatives": lambda name: name in PUBLISHED,
+    LAST: lambda name: name.endswith("-alone"),
+}
+"""Which histories make up a table."""
+
+
+def wholes(results: Results) -> list[str]:
+    """Stored over raw bytes of whole histories, group by group; the smallest is bold."""
+    parts = []
+    for title, belongs in GROUPS.items():
+        chosen = results.only(
+            name
+            for name in results.histories
+            if belongs(name) and (title == LAST) == name.endswith("-alone")
+        )
+        if chosen.histories:
+            parts += [f"### {title}: stored / raw", _matrix(
+                chosen, "stored / raw", lambda result: result.share, lambda text: f"{text:.3f}"
+            )]  # fmt: skip
+    return parts
 
 
 def pairs(results: Results) -> str:
     """Raw over stored bytes of the second version of each; the largest is bold."""
-    kept = Results(result for result in results.all if result.history not in NO_PAIR)
+    wanted = (name for name in results.histories if name.rpartition("/")[2] not in NO_PAIR)
+    kept = results.only(wanted)
     kept.histories = [name for name in kept.histories if kept.sizes(name, _inverse)]
     return _matrix(kept, "raw / stored", _inverse, lambda figure: f"{1 / figure:.2f}")
 
@@ -152,18 +185,39 @@ def remarks(results: Results) -> list[str]:
     return lines
 
 
+def measured(results: Results) -> str:
+    """Say which release of each contender was measured, and when."""
+    rows = []
+    for name in results.contenders:
+        found = [result for result in results.all if result.contender == name and result.made]
+        for version in dict.fromkeys(result.version for result in found):
+            made = sorted(result.made for result in found if result.version == version)
+            rows.append([name, version, made[0], made[-1], str(len(made))])
+    return table(["contender", "release", "first run", "last run", "histories"], rows)
+
+
 def report(every: Sequence[Result]) -> str:
     """Return all tables."""
     results = Results(every)
-    parts = ["### Whole histories: stored / raw", families(results)]
+    parts = wholes(results)
     if losses := lost(results):
         parts.append("mvc is not the smallest in:\n\n" + "\n".join(losses))
     elif "mvc" in results.contenders:
         parts.append("mvc is the smallest, or as small as the smallest, in every row.")
     parts += ["### The second version after the first: raw / stored", pairs(results)]
     for history in SPEED:
-        if history in results.histories:
+        if history in results.histories and any(
+            result.encode for result in results.all if result.history == history
+        ):
             parts += [f"### Speed and memory on {history}", speeds(results, history)]
+    if found := lines(every):
+        missed = [line for line in found if not line.kept]
+        parts += [
+            "### Limits",
+            f"{len(found) - len(missed)} of {len(found)} are kept.",
+            limits(found),
+        ]
+    parts += ["### Releases", measured(results)]
     if notes := remarks(results):
         parts += ["### Remarks", "\n".join(notes)]
     return "\n\n".join(parts)

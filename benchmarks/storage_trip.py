@@ -23,25 +23,29 @@ class WrongFile(Exception):
     """A store gave back other bytes than it was given."""
 
 
-def trip(name: str, history: History, folder: Path) -> Result:
-    """Take a history through a fresh store in a folder, which is removed afterwards."""
+def trip(name: str, history: History, folder: Path, *, timed: bool = True) -> Result:
+    """Take a history through a fresh store in a folder, which is removed afterwards.
+
+    Without `timed` only sizes are of interest, and the disk need not be quiet.
+    """
     try:
         store = STORES[name](folder)
-        return _measured(name, store, history)
+        return _measured(name, store, history, timed=timed)
     except (CommandFailed, MissingTool, WrongFile) as error:
         return Result(history.name, name, failure=brief(str(error)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measured(name: str, store: Store, history: History) -> Result:
+def _measured(name: str, store: Store, history: History, *, timed: bool) -> Result:
     stored, costs = [], []
     before = 0
     for number, version in enumerate(history.versions):
         if version.start is not None and not store.linear:
             store.begin(version.start)
         place(version, store.worktree)
-        settle()
+        if timed:
+            settle()
         costs.append(store.record(number, version))
         total = store.stored()
         stored.append(float(total - before))

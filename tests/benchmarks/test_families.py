@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import families, manifest
 from benchmarks.extras import MissingExtra, has, load
-from benchmarks.histories import alone, from_families
+from benchmarks.histories import alone, from_families, merges, names
 from benchmarks.manifest import Entry
 
 
@@ -118,3 +118,24 @@ def test_every_recipe_can_be_asked_for() -> None:
     from benchmarks import recipes
 
     assert tuple(recipes.RECIPES) == families.NAMES
+
+
+def test_merged_adapters_are_also_a_history_without_the_adapters(tmp_path: Path) -> None:
+    model = "model.safetensors"
+    entries = [
+        put(tmp_path, "lora-merged-fp32/base", 0, place=model),
+        put(tmp_path, "lora-merged-fp32/task", 1, "lora-merged-fp32/base", place=model),
+        put(tmp_path, "lora-merged-fp32/adapter", 1, place="adapter"),
+    ]
+    manifest.write(tmp_path, entries)
+    (history,) = merges(from_families(tmp_path))
+    assert history.name == "lora-merged-fp32-only"
+    assert [len(version.files) for version in history.versions] == [1, 1]
+
+
+def test_families_of_a_second_folder_carry_its_name(tmp_path: Path) -> None:
+    folders = [tmp_path / "first", tmp_path / "again"]
+    for folder in folders:
+        folder.mkdir()
+        manifest.write(folder, [put(folder, "full-fp32/1", 0)])
+    assert names(folders)[:3] == ["full-fp32", "minilm-fp32-alone", "again/full-fp32"]

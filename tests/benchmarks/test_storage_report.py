@@ -85,9 +85,10 @@ def test_slow_codings_take_part_when_they_are_asked_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(History, "size", 10**9)
     large = History("large", ())
     (slow,) = (name for name, kind in CODINGS.items() if kind.slow)
-    assert not takes_part(slow, large, ())
-    assert takes_part(slow, large, (slow,))
-    assert all(takes_part(name, large, ()) for name in DEFAULT if name != slow)
+    assert not takes_part(slow, large, (), timed=True)
+    assert takes_part(slow, large, (), timed=False)
+    assert takes_part(slow, large, (slow,), timed=True)
+    assert all(takes_part(name, large, (), timed=True) for name in DEFAULT if name != slow)
 
 
 def test_the_chart_is_small_and_well_formed() -> None:
