@@ -25,9 +25,11 @@ GAIN = 0.97
 """A delta must be so much smaller than no delta: it costs whoever reads it another chunk."""
 GROUP_GAIN = 0.99
 CLEARLY_SPARSE = 0.01
-"""A sparse section that is so much smaller than its segment needs no comparison."""
+"""A sparse section that is so much smaller than its segment needs no comparison with groups."""
 LEVEL_BYTES = 0.7
 """About what the level of a row takes when it is stored."""
+GROUP_BYTES = 32
+"""About what a group takes besides its units: a length, a mode and the bins of its numbers."""
 FLOOR = 12
 """Logarithm of the words of the smallest group."""
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
@@ -290,17 +292,19 @@ def _grouped(
     count, taken = len(segments[0]), len(residual[0])
     tops = plain.sample(base[0], SAMPLE_UNITS)
     least = max(16, (taken << FLOOR) // count)
-    saved = savings(tops, residual, bits, least)
+    price = GROUP_BYTES * taken / count
+    saved = savings(tops, residual, bits, least, price)
     best = max(saved, key=lambda item: sum(saved[item]))
     rule: Rule = BaseBits(best, FLOOR)
-    gains, price = saved[best], 0.0
+    gains, told = saved[best], 0.0
     held = _row_sizes(segments, base, matrix)
     if held is not None:
         keys = held.keys_at(tops, plain.sampled(count, SAMPLE_UNITS))
-        others, cost = saving(keys, residual, least), LEVEL_BYTES * len(held.levels) * taken / count
-        if sum(others) - cost > sum(gains):
-            rule, gains, price = held, others, cost
-    gained = sum(gains) - price
+        others = saving(keys, residual, least, price)
+        levels = LEVEL_BYTES * len(held.levels) * taken / count
+        if sum(others) - levels > sum(gains):
+            rule, gains, told = held, others, levels
+    gained = sum(gains) - told
     if gained <= (1 - GROUP_GAIN) * plan.cost:
         return plan
     codings = tuple(
@@ -336,6 +340,8 @@ def _sections(
             else None
         )
         if runs is not None and len(runs) < CLEARLY_SPARSE * part.nbytes:
+            if plan.entropy:
+                runs = min(runs, plain.encode(part, Coding(Mode.PCO)), key=len)
             sections.append(runs)
             continue
         coded = section.encode(part, coding, context, plan.rule)

@@ -20,24 +20,34 @@ _STEPS = 21
 _ONE = 127 << 2
 
 
-def saving(keys: NDArray[np.intp], residuals: Sequence[Segment], least: int) -> tuple[float, ...]:
-    """Return the bytes of each residual of a sample that groups of equal keys save."""
+def saving(
+    keys: NDArray[np.intp], residuals: Sequence[Segment], least: int, price: float
+) -> tuple[float, ...]:
+    """Return the bytes of each residual of a sample that groups of equal keys save.
+
+    Groups of a sample are as large as `least` words, and each takes `price` bytes to tell.
+    """
     rows = np.unique(keys, return_inverse=True)[1]
     starts = np.flatnonzero(np.diff(merged(np.bincount(rows), least), prepend=-1))
     found = []
     for residual in residuals:
         table = _table(rows, residual)
         alone = _bits(table.sum(axis=0, keepdims=True))
-        found.append((alone - _bits(np.add.reduceat(table, starts, axis=0))) / 8)
+        apart = _bits(np.add.reduceat(table, starts, axis=0))
+        found.append((alone - apart) / 8 - price * len(starts))
     return tuple(found)
 
 
 def savings(
-    tops: Segment, residuals: Sequence[Segment], candidates: Sequence[int], least: int
+    tops: Segment,
+    residuals: Sequence[Segment],
+    candidates: Sequence[int],
+    least: int,
+    price: float,
 ) -> dict[int, tuple[float, ...]]:
     """Return, for each number of bits, the bytes of each residual that grouping saves.
 
-    `tops` are the top units of the base. Groups of a sample are as large as `least` words.
+    `tops` are the top units of the base, `least` and `price` as for `saving`.
     """
     finest = max(candidates)
     keys = (tops >> tops.dtype.type(tops.itemsize * 8 - finest)).astype(np.intp)
@@ -51,7 +61,7 @@ def savings(
         groups = merged(np.bincount(inside, counts, len(folded)).astype(np.int64), least)
         starts = np.flatnonzero(np.diff(groups[inside], prepend=-1))
         found[bits] = tuple(
-            (whole - _bits(np.add.reduceat(table, starts, axis=0))) / 8
+            (whole - _bits(np.add.reduceat(table, starts, axis=0))) / 8 - price * len(starts)
             for whole, table in zip(alone, tables, strict=True)
         )
     return found

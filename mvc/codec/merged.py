@@ -42,7 +42,9 @@ def encode(new: Segments, base: Segments, dtype: str, columns: int, start: int) 
         return None
     first = start % columns
     right = find_right(new, base, dtype, columns, first)
-    if right is None:
+    stored = None if right is None else encode_right(right)
+    # It is a chunk of bytes.
+    if right is None or stored is None or len(stored) > CHUNK_WORDS:
         return None
     left = fit_left(new, base, dtype, columns, first, right)
     coded = encode_left(left)
@@ -55,7 +57,7 @@ def encode(new: Segments, base: Segments, dtype: str, columns: int, start: int) 
         whole = lowrank.predict(base, dtype, columns, first, factors)
         residual = delta.residual(new, whole, floats=True)
         parts += [_section(part, section.Context(len(part))) for part in residual[1:]]
-    return Merged(tuple(parts), encode_right(right))
+    return Merged(tuple(parts), stored)
 
 
 def decode(

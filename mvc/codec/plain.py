@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvc.base.errors import FormatError
-from mvc.codec import packed, pco, zstd
+from mvc.codec import gaps, pco, zstd
 from mvc.codec.segments import UNITS, Segment
 
 SAMPLE_SLICES = 16
@@ -22,19 +22,22 @@ NOISE_RATIO = 0.985
 """A coding that leaves more than this is not worth its time."""
 FASTER = 0.995
 """A slower coder must win by this much."""
-MAX_ESCAPES = 0.02
-"""Share of large numbers up to which small ones are packed."""
+MAX_DENSITY = 1 / 8
+"""Share of the units that may be other than zero where gaps can be the shorter code."""
 _PLANE = struct.Struct("<BI")
 
 
 class Mode(IntEnum):
-    """How a whole section is coded; the last three are those of `mvc.codec.section`."""
+    """How a whole section is coded; the last three are those of `mvc.codec.section`.
+
+    GAPS are what an encoder that was told PCO makes of few units other than zero.
+    """
 
     CONSTANT = 0
     RAW = 1
     PLANES = 2
     PCO = 3
-    PACKED = 4
+    GAPS = 4
     GROUPS = 5
     LOOKUP = 6
     SPARSE = 7
@@ -66,16 +69,28 @@ def encode(segment: Segment, coding: Coding) -> bytes:
     if bool((segment[:1] == segment[-1:]).all()) and bool((segment == segment[0]).all()):
         return bytes([Mode.CONSTANT]) + segment[:1].tobytes()
     if coding.mode is Mode.PCO:
-        body = pco.compress(segment)
-    elif coding.mode is Mode.PACKED:
-        body = packed.encode(segment)
-    elif coding.mode is Mode.PLANES:
+        return _encode_numbers(segment)
+    if coding.mode is Mode.PLANES:
         body = _encode_planes(segment, coding)
     else:
         return bytes([Mode.RAW]) + segment.tobytes()
+    return _or_raw(coding.mode, body, segment)
+
+
+def _encode_numbers(segment: Segment) -> bytes:
+    """Return the shorter of what pcodec makes of the units, and of the gaps where few are set."""
+    mode, body = Mode.PCO, pco.compress(segment)
+    if np.count_nonzero(segment) <= MAX_DENSITY * len(segment):
+        other = gaps.encode(segment)
+        if len(other) < len(body):
+            mode, body = Mode.GAPS, other
+    return _or_raw(mode, body, segment)
+
+
+def _or_raw(mode: Mode, body: bytes, segment: Segment) -> bytes:
     if len(body) > segment.nbytes:
         return bytes([Mode.RAW]) + segment.tobytes()
-    return bytes([coding.mode]) + body
+    return bytes([mode]) + body
 
 
 def decode(section: bytes | memoryview, count: int, width: int) -> Segment:
@@ -92,8 +107,8 @@ def decode(section: bytes | memoryview, count: int, width: int) -> Segment:
         return _decode_planes(body, count, width)
     if mode == Mode.PCO:
         return pco.decompress(body, count, width)
-    if mode == Mode.PACKED:
-        return packed.decode(body, count, width)
+    if mode == Mode.GAPS:
+        return gaps.decode(body, count, width)
     raise FormatError("a section has an unknown mode or the wrong length")
 
 
@@ -105,10 +120,8 @@ def choose(taken: Segment, level: int, *, entropy: bool) -> tuple[Coding, int]:
     best, cost = _choose_planes(taken, level, entropy=entropy)
     if entropy:
         coded = len(pco.compress(taken))
-        mode = _numbers(taken)
-        limit = cost if mode is Mode.PACKED else FASTER * cost
-        if coded < min(limit, NOISE_RATIO * taken.nbytes):
-            best, cost = Coding(mode), coded
+        if coded < min(FASTER * cost, NOISE_RATIO * taken.nbytes):
+            best, cost = Coding(Mode.PCO), coded
     return best, cost
 
 
@@ -151,12 +164,6 @@ def _runs(count: int, units: int) -> list[slice]:
     width = units // SAMPLE_SLICES
     starts = np.linspace(0, count - width, SAMPLE_SLICES).astype(np.int64).tolist()
     return [slice(start, start + width) for start in starts]
-
-
-def _numbers(taken: Segment) -> Mode:
-    """Tell whether numbers are small enough to be packed."""
-    large = int(np.count_nonzero(taken >= taken.dtype.type(packed.ESCAPE)))
-    return Mode.PACKED if large <= MAX_ESCAPES * len(taken) else Mode.PCO
 
 
 def _lanes(segment: Segment) -> NDArray[np.uint8]:

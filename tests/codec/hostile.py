@@ -78,6 +78,19 @@ def nested(depth: int) -> bytes:
     return inner
 
 
+def numbers(*values: int) -> bytes:
+    """Return numbers of less than 28 bits in groups of seven, each padded to four bytes."""
+    return b"".join(
+        bytes([value >> 7 * at & 0x7F | (0x80 if at < 3 else 0) for at in range(4)])
+        for value in values
+    )
+
+
+def rungs(count: int) -> bytes:
+    """Return four rungs, each of which says that all units are large."""
+    return b"\x04" + (numbers(count, 1, count // 8) + b"\xff" * (count // 8)) * 4
+
+
 def sections(width: int) -> Iterator[tuple[str, bytes]]:
     """Yield names and sections for `COUNT` units of `width` bytes."""
     raw = b"\x01" + bytes(COUNT * width)
@@ -89,11 +102,16 @@ def sections(width: int) -> Iterator[tuple[str, bytes]]:
     for name, stream in streams(1):
         if "mode" not in name:
             yield f"planes of pco: {name}", b"\x02" + (PLANE.pack(3, len(stream)) + stream) * width
-            yield f"packed: {name}", b"\x04" + LENGTH.pack(len(stream)) + stream
-    threes = pco.compress(np.full(COUNT // 4, 255, np.uint8))
     for name, stream in streams(width):
         if "mode" not in name:
-            yield f"packed large: {name}", b"\x04" + LENGTH.pack(len(threes)) + threes + stream
+            yield f"gaps: {name}", b"\x04" + rungs(COUNT) + bytes(COUNT // 8) + stream
+    for name, rung in (
+        ("more than there are", numbers(COUNT + 1, 1, COUNT // 8)),
+        ("large divisors", numbers(COUNT, 1 << 27, COUNT // 8)),
+        ("a long code", numbers(1, 1, (1 << 28) - 1)),
+        ("a number without end", b"\xff" * 9),
+    ):
+        yield f"gaps: {name}", b"\x04\x01" + rung + b"\xff" * (COUNT // 8)
     for claim in (2**32 - 1, 2**31, 65536, 65537):
         yield f"lookup: {claim} pairs", b"\x06" + LENGTH.pack(claim) + bytes(1 << 19)
         yield f"groups: {claim} bytes", b"\x05\x01\x08\x0c" + LENGTH.pack(claim) + bytes(100)

@@ -303,7 +303,7 @@ _SIZES = struct.Struct("<HIII")
 
 
 def anatomy(section: bytes, width: int) -> Iterator[str]:
-    """Yield what a section is made of, such as `groups:base:9`, `packed+`, `planes:zstd`.
+    """Yield what a section is made of, such as `groups:base:9`, `gaps`, `planes:zstd`.
 
     What stands inside another section comes behind `>`.
     """
@@ -314,9 +314,6 @@ def anatomy(section: bytes, width: int) -> Iterator[str]:
             code, length = _PLANE.unpack_from(body)
             yield f"planes:{Plane(code).name.lower()}"
             body = body[_PLANE.size + length :]
-    elif mode == Mode.PACKED:
-        (length,) = _LENGTH.unpack_from(body)
-        yield "packed+" if len(body) > _LENGTH.size + length else "packed"
     elif mode == Mode.GROUPS:
         yield {1: f"groups:base:{body[1]}", 2: "groups:column", 3: "groups:size"}.get(
             body[0], "groups:as above"

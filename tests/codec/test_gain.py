@@ -31,13 +31,13 @@ def test_what_groups_save_is_about_what_was_foretold() -> None:
     rng = np.random.default_rng(1)
     top = (rng.normal(0, 0.02, COUNT).astype("<f4").view("<u4") >> 16).astype("<u2")
     residual = moved(rng, top)
-    saved = gain.savings(top, (residual,), (8, 9, 10), 1 << 12)
+    saved = gain.savings(top, (residual,), (8, 9, 10), 1 << 12, 0)
     for bits in (8, 9, 10):
         real = len(pco.compress(residual)) - grouped(top, residual, bits)
         assert real > 0.05 * len(pco.compress(residual))
         assert 0.7 * real < saved[bits][0] < 1.4 * real
         keys = (top >> (16 - bits)).astype(np.intp)
-        assert gain.saving(keys, (residual,), 1 << 12) == pytest.approx(saved[bits])
+        assert gain.saving(keys, (residual,), 1 << 12, 0) == pytest.approx(saved[bits])
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
@@ -45,7 +45,7 @@ def test_a_base_that_tells_nothing_saves_next_to_nothing(width: int) -> None:
     rng = np.random.default_rng(2)
     top = weights(rng, 1 << 14, 2)
     residual = rng.geometric(0.1, len(top)).clip(0, 255).astype(f"<u{width}")
-    saved = gain.savings(top, (residual,), (6, 9, 12), 64)
+    saved = gain.savings(top, (residual,), (6, 9, 12), 64, 0)
     for amounts in saved.values():
         assert abs(amounts[0]) < 0.01 * len(pco.compress(residual))
 
@@ -63,7 +63,7 @@ def test_any_words_have_a_finite_gain(
     rng = np.random.default_rng(seed)
     top = ALONE[shape](rng, count, 2)
     residuals = (ALONE[other](rng, count, 2), noise(rng, count, 4))
-    for amounts in gain.savings(top, residuals, (4, 9, 12), least).values():
+    for amounts in gain.savings(top, residuals, (4, 9, 12), least, 0).values():
         assert len(amounts) == 2
         assert np.isfinite(amounts).all()
         for amount, residual in zip(amounts, residuals, strict=True):

@@ -27,7 +27,7 @@ def test_hostile_sections_are_refused_in_bounded_memory_and_time() -> None:
     assert {name for name in read if "mode" not in name} <= {
         "pco: a million chunks of one number",
         "planes of pco: a million chunks of one number",
-        "packed large: a million chunks of one number",
+        "gaps: a million chunks of one number",
         "levels of 16 columns",
         "levels of 1048576 columns",
         "a base of one word",

@@ -22,7 +22,7 @@ def plane(code: int, payload: bytes) -> bytes:
 
 @st.composite
 def codings(draw: st.DrawFn, width: int) -> Coding:
-    mode = draw(st.sampled_from([Mode.RAW, Mode.PLANES, Mode.PCO, Mode.PACKED]))
+    mode = draw(st.sampled_from([Mode.RAW, Mode.PLANES, Mode.PCO]))
     planes = draw(
         st.tuples(*[st.sampled_from([Plane.RAW, Plane.ZSTD, Plane.PCO]) for _ in range(width)])
     )
@@ -55,8 +55,8 @@ def test_the_coding_that_is_chosen_costs_what_was_foretold(
     coding, cost = plain.choose(segment, level, entropy=entropy)
     assert cost <= segment.nbytes
     coded = plain.encode(segment, coding)
-    # Headers of planes and streams are not counted, nor what packing costs or saves.
-    assert len(coded) <= max(1.1 * cost, cost + 64)
+    # Headers of planes and streams are not counted, nor what gaps save.
+    assert len(coded) <= cost + 64
 
 
 @given(segments(), st.data())
@@ -154,10 +154,7 @@ def test_each_coding_is_chosen_where_it_suits() -> None:
     named = {
         "constant": np.full(16_384, 9, "<u2"),
         "pco": (rng.random(16_384) * 2.0 ** rng.integers(4, 13, 16_384)).astype("<u2"),
-        "packed": rng.integers(0, 3, 16_384).astype("<u2"),
-        "packed+": np.where(rng.random(16_384) < 0.01, 999, rng.integers(0, 3, 16_384)).astype(
-            "<u2"
-        ),
+        "gaps": np.where(rng.random(16_384) < 0.01, rng.integers(0, 9, 16_384), 0).astype("<u2"),
         "planes:zstd": np.resize(noise(rng, 300, 2), 16_384),
         "planes:pco": (rng.integers(0, 256, 16_384) | rng.geometric(0.4, 16_384) << 9).astype(
             "<u2"

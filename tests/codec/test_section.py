@@ -21,7 +21,6 @@ SIZES = struct.Struct("<HIII")
 CODINGS = [
     Coding(Mode.RAW),
     Coding(Mode.PCO),
-    Coding(Mode.PACKED),
     Coding(Mode.PLANES, (Plane.ZSTD,) * 4),
     Coding(Mode.PLANES, (Plane.PCO,) * 4),
 ]
