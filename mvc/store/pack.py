@@ -27,6 +27,7 @@ from mvc.store.directory import (
     PackEntry,
     Section,
     check_of,
+    decode_entry,
 )
 from mvc.store.rows import Row, Written
 
@@ -181,7 +182,10 @@ class PackWriter:
         return section
 
     def _enter(self, entry: PackEntry) -> None:
-        self._directory += entry.encode()
+        """Append a directory entry; FormatError if no reader would take it, nor the pack."""
+        data = entry.encode()
+        decode_entry(data)
+        self._directory += data
         self._entries += 1
 
     def _forget_far(self) -> None:
