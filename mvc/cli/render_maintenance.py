@@ -21,6 +21,7 @@ def repacked(session: Session, done: RepackResult, *, as_json: bool) -> None:
         session.json(
             {
                 "dry_run": done.dry_run,
+                "budget": done.budget,
                 "planned": done.planned,
                 "coded": done.coded,
                 "postponed": done.postponed,
@@ -47,8 +48,22 @@ def repacked(session: Session, done: RepackResult, *, as_json: bool) -> None:
         session.note(f"{chunks} would be coded anew; `mvc repack` does it")
     else:
         session.note(f"{chunks} coded anew")
+    if done.coded:
+        session.note(trade(done))
     if done.postponed:
         session.note(f"{counted(done.postponed, 'old pack')} left: {_NEXT}")
+
+
+def trade(done: RepackResult) -> str:
+    """Return in words what became of bytes and of recovery, and which is the price of the other."""
+    before, after = done.before, done.after
+    recovery = f"worst recovery {before.recovery:.2f}x -> {after.recovery:.2f}x"
+    if before.recovery > done.budget >= after.recovery or after.recovery > before.recovery:
+        recovery += f", within the budget of {done.budget:g}x"
+    change = after.bytes / before.bytes - 1 if before.bytes else 0.0
+    if change > 0:
+        return f"{recovery}, for {change:.1%} more bytes"
+    return f"{-change:.1%} fewer bytes; {recovery}"
 
 
 def collected(session: Session, done: GcResult, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mvc.cli.escape import escaped
+from mvc.cli.render_maintenance import trade
 from mvc.cli.render_show import table
 from mvc.cli.wording import counted, percent, short, size
 from mvc.ops.stats import Stats
@@ -174,11 +175,10 @@ def _chains(found: Stats, ground: Ground) -> Iterator[str]:
 
 
 def _repack(estimate: RepackResult) -> str:
-    before, after = estimate.before, estimate.after
-    return (
-        f"a repack would take the packs from {size(before.bytes)} to about {size(after.bytes)}, "
-        f"recovery from {before.recovery:.2f} to {after.recovery:.2f}"
-    )
+    if estimate.advised:
+        return f"`mvc repack` would give: {trade(estimate)}"
+    recovery = f"worst recovery {estimate.before.recovery:.2f}x"
+    return f"a repack would save nothing to speak of; {recovery}, budget {estimate.budget:g}x"
 
 
 def _versions(found: Stats, ground: Ground, limit: int | None) -> Iterator[str]:

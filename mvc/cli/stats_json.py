@@ -64,6 +64,8 @@ def _repack(estimate: RepackResult) -> Shape:
         "expected_bytes": after.bytes,
         "recovery": round(before.recovery, 4),
         "expected_recovery": round(after.recovery, 4),
+        "budget": estimate.budget,
+        "advised": estimate.advised,
     }
 
 

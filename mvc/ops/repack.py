@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -11,7 +11,7 @@ from mvc.base.errors import IntegrityError, NegativeAnswer, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.repo.lineages import lineages
-from mvc.repo.reach import roots
+from mvc.repo.reach import Reach, roots
 from mvc.repo.repository import Repository
 from mvc.repo.revisions import peel
 from mvc.store import settled, sweep
@@ -27,6 +27,8 @@ from mvc.store.settled import Settled
 
 MARGIN = 0.98
 """Plans stay so far below the budget, because they are made from estimates."""
+WORTHWHILE = 0.99
+"""A repack that leaves more of the bytes than this saves nothing worth speaking of."""
 _TINY = 1 << 12
 
 
@@ -56,14 +58,25 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class RepackResult:
-    """What was done, or with `dry_run` would be; `postponed` packs wait for running writers."""
+    """What was done, or with `dry_run` would be; `postponed` packs wait for running writers.
+
+    `budget` is what recovery might cost at most.
+    """
 
     before: Summary
     after: Summary
+    budget: float
     planned: int
     coded: int
     postponed: int
     dry_run: bool
+
+    @property
+    def advised(self) -> bool:
+        """Tell whether it is worth doing: it saves bytes, or recovery was above the budget."""
+        saves = self.after.bytes <= WORTHWHILE * self.before.bytes
+        slow = self.before.recovery > self.budget and self.after.recovery < self.before.recovery
+        return self.coded > 0 and (saves or slow)
 
 
 def repack(
@@ -125,13 +138,19 @@ class _Run:
             saved = _stored(nearest(packs)) - _stored(layout.records)
             after = summary(packs, lines, layout.records)
             after = Summary(before.bytes - saved, after.packs, after.depth, after.recovery)
-            return RepackResult(before, after, planned, layout.coded, 0, dry_run=True)
+            return self._result(before, after, planned, layout.coded, 0)
         with Rewriter(repo.store, repo.scratch, self._note) as writer:
             planned = self._carry_out(layout, lines, writer)
         postponed = self._sweep(layout, set(writer.packs))
         self._packs = census(repo.store, self._packs)
         after = summary(self._packs, lines, nearest(self._packs))
-        return RepackResult(before, after, planned, layout.coded, postponed, dry_run=False)
+        return self._result(before, after, planned, layout.coded, postponed)
+
+    def _result(
+        self, before: Summary, after: Summary, planned: int, coded: int, postponed: int
+    ) -> RepackResult:
+        budget, dry_run = self._limits.budget, self._request.dry_run
+        return RepackResult(before, after, budget, planned, coded, postponed, dry_run)
 
     def _carry_out(self, layout: Layout, lines: Lineages, writer: Rewriter | None) -> int:
         packs, progress = self._packs, self._progress
@@ -159,7 +178,7 @@ class _Run:
             decisions = planner.decide(group)
             planned += len(decisions)
             repacker.carry_out(decisions)
-        repacker.clear()
+        repacker.clear(lines.numbers)
         progress.finish()
         return planned
 
@@ -196,6 +215,17 @@ class _Run:
         self._settled = self._settled.having({name}, set())
         self._settled.save(self._path, self._staging)
 
+    def _wanted(self, freed: set[ObjectId]) -> Callable[[ObjectId], bool]:
+        """Return what tells whether an object must be left: all must that were not freed.
+
+        What was freed may have come to be of use as content meanwhile.
+        """
+        if freed:
+            reach = Reach(self._repo)
+            reach.extend(roots(self._repo))
+            freed = freed - reach.seen
+        return lambda item: item not in freed
+
     def _sweep(self, layout: Layout, new: set[str]) -> int:
         """Delete what was replaced and return how many packs had to stay for now."""
         store = self._repo.store
@@ -206,7 +236,8 @@ class _Run:
                 with alone(self._repo.scratch):
                     store.refresh()
                     now = census(store, self._packs)
-                    gone = sweep.removable(now, layout.doomed, lambda _: True)
+                    wanted = self._wanted(layout.freed)
+                    gone = sweep.removable(now, layout.doomed, wanted)
                     sweep.remove(store, gone)
             except NegativeAnswer:
                 gone = set()

@@ -19,11 +19,11 @@ from mvc.store.resemblance import Trial, choose, usable
 __all__ = [
     "Prepared",
     "Words",
+    "code",
     "load",
     "load_bytes",
     "load_top",
     "prepare",
-    "prepare_again",
     "record",
 ]
 
@@ -67,14 +67,14 @@ def prepare(store: ObjectStore, words: Words, effort: Effort = DEFAULT) -> Prepa
     named = _name(words)
     if store.contains(named.id):
         return Prepared(named.id, None)
-    return _prepared(store, words, named, effort, CHAIN_LIMIT)
+    return Prepared(named.id, *_whole(store, words, named, effort, CHAIN_LIMIT))
 
 
-def prepare_again(
+def code(
     store: ObjectStore, words: Words, limit: int = CHAIN_LIMIT, effort: Effort = DEFAULT
-) -> Prepared:
-    """Encode a chunk that may be stored already, with at most `limit` deltas in a row."""
-    return _prepared(store, words, _name(words), effort, limit)
+) -> tuple[NewChunk, NewChunk | None]:
+    """Encode a chunk that may be stored already; return its record and the factor it needs."""
+    return _whole(store, words, _name(words), effort, limit)
 
 
 def record(
@@ -130,15 +130,14 @@ def _record(
     return new, coded.right
 
 
-def _prepared(
+def _whole(
     store: ObjectStore, words: Words, named: _Named, effort: Effort, limit: int
-) -> Prepared:
+) -> tuple[NewChunk, NewChunk | None]:
     new, right = _record(store, words, named, effort, limit, low_rank=effort.entropy)
-    factor = None
-    if right is not None:
-        factor = record(store, Words(right, 1, "opaque"))
-        new = replace(new, factors=factor.id)
-    return Prepared(named.id, new, factor)
+    if right is None:
+        return new, None
+    factor = record(store, Words(right, 1, "opaque"))
+    return replace(new, factors=factor.id), factor
 
 
 def _columns(words: Words) -> Columns | None:

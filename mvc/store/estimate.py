@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from mvc.base.dtypes import Family
 from mvc.base.ids import ObjectId
+from mvc.codec import merged as low_rank
 from mvc.codec import zstd
 from mvc.codec.segments import UNITS, join
 from mvc.store.decode import load
+from mvc.store.lineage import Member
 from mvc.store.object_store import ObjectStore
 
 SAMPLE_WORDS = 1 << 13
@@ -90,6 +92,13 @@ def against(sample: Sample, base: Sample, family: Family) -> float:
         lengths = np.frexp(coded.astype(np.float64))[1].clip(0, bits)
         return (_entropy(lengths) + float(np.maximum(lengths - 1, 0).mean())) / 8
     return _packed(coded, coded.view(np.uint8).reshape(len(coded), coded.itemsize))
+
+
+def merged(store: ObjectStore, new: Member, base: Member) -> int | None:
+    """Return the bytes of a low-rank delta with its factor, None where there is none that pays."""
+    segments, held = load(store, new.id), load(store, base.id)
+    found = low_rank.encode(segments, held, new.kind.dtype, new.kind.columns, new.start)
+    return None if found is None else sum(map(len, found.sections)) + len(found.right)
 
 
 def _packed(words: Sample, planes: NDArray[np.uint8]) -> float:

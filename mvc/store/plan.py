@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ROUNDS = 8
+AS_GOOD = 0.995
+"""A plan made from what is there must be smaller than this, as it may be a tangle."""
 _GAIN = 1e-9
 
 
@@ -39,16 +41,27 @@ class Node:
     settled: tuple[float, int] | None = None
 
 
-def plan(nodes: Sequence[Node], limits: Limits) -> list[int | None]:
-    """Return the base of each node, None where it has none or is settled."""
-    forests = (_Forest(nodes, limits), _Forest(nodes, limits))
+def plan(
+    nodes: Sequence[Node], limits: Limits, now: Sequence[int | None] | None = None
+) -> list[int | None]:
+    """Return the base of each node, None where it has none or is settled.
+
+    `now` are the bases that the nodes have. Where they keep the limits, a plan starts from them,
+    too, and is taken unless the others are as good.
+    """
+    forests = [_Forest(nodes, limits) for _ in range(3)]
     forests[0].grow()
     forests[1].spread()
+    if now is None or not forests[2].adopt(now):
+        forests.pop()
     for forest in forests:
         rounds = 0
         while forest.improve() and rounds < ROUNDS:
             rounds += 1
-    return min(forests, key=lambda forest: forest.total).base
+    totals = [forest.total for forest in forests]
+    if len(totals) > 2:
+        totals[2] /= AS_GOOD
+    return forests[totals.index(min(totals))].base
 
 
 class _Forest:
@@ -94,6 +107,24 @@ class _Forest:
                 if not inside[user] and bytes_ < best[user] and self._fits(user, number, bytes_):
                     best[user] = bytes_
                     heapq.heappush(queue, (bytes_, user, number))
+
+    def adopt(self, bases: Sequence[int | None]) -> bool:
+        """Take over bases from the start of each chain on; return whether they keep the limits."""
+        waiting: dict[int, list[int]] = {}
+        ready = []
+        for number, base in enumerate(bases):
+            if base is None or self._nodes[number].settled is not None:
+                ready.append(number)
+            else:
+                waiting.setdefault(base, []).append(number)
+        for base in ready:
+            for number in waiting.get(base, ()):
+                size = dict(self._nodes[number].edges).get(base)
+                if size is None or not self._fits(number, base, size):
+                    return False
+                self._attach(number, base, size)
+                ready.append(number)
+        return len(ready) == len(bases)
 
     def spread(self) -> None:
         """Put nodes straight on starts, then bring the one nearer that saves most, and again."""

@@ -26,12 +26,16 @@ _DELTA_SHARE = 0.85
 
 
 class Decision(NamedTuple):
-    """What a chunk is to stand on, and the bytes expected for its record, and alone."""
+    """What a chunk is to stand on, and the bytes expected for its record, and alone.
+
+    The record that it has is `sound` if it stands on nothing, or on what versions reach.
+    """
 
     member: Member
     base: ObjectId | None
     bytes: float
     full: float
+    sound: bool = True
 
 
 class Recovery:
@@ -116,6 +120,8 @@ class _Group:
         self._bases = [places.get(r.base, -1) if r.base else -1 for r in self._records]
         self._alone: dict[int, float] = {}
         self._pairs: dict[tuple[int, int], float] = {}
+        # Bytes of low-rank deltas, by what is coded and its base.
+        self._ranks: dict[tuple[int, int], int] = {}
         self._scale = _DELTA_SHARE
 
     def decide(self) -> list[Decision]:
@@ -134,10 +140,21 @@ class _Group:
             if base >= 0 and base not in wanted[place]:
                 wanted[place].append(base)
         self._measure(wanted)
+        self._measure_ranks(wanted)
         self._scale = self._compared()
         fulls = self._fulls()
         nodes = [self._node(place, fulls[place], bases) for place, bases in enumerate(wanted)]
-        return self._decisions(nodes, plan(nodes, self._planner.limits))
+        return self._decisions(nodes, plan(nodes, self._planner.limits, self._now()))
+
+    def _now(self) -> list[int | None] | None:
+        """Return the bases that records have, None where one is nothing that versions reach."""
+        places = range(len(self._members))
+        if not all(self._settled[place] or self._is_sound(place) for place in places):
+            return None
+        return [None if base < 0 else base for base in self._bases]
+
+    def _is_sound(self, place: int) -> bool:
+        return self._bases[place] >= 0 or not self._records[place].references
 
     def _decisions(self, nodes: list[Node], bases: list[int | None]) -> list[Decision]:
         depths: dict[int, int] = {}
@@ -156,7 +173,8 @@ class _Group:
             base, node = bases[place], nodes[place]
             size = node.full if base is None else dict(node.edges)[base]
             name = None if base is None else self._members[base].id
-            found.append(Decision(self._members[place], name, size, node.full))
+            sound = self._is_sound(place)
+            found.append(Decision(self._members[place], name, size, node.full, sound))
         return found
 
     def _is_fine(self) -> bool:
@@ -218,6 +236,28 @@ class _Group:
             for other in later.get(place, ()):
                 self._pair(place, other)
 
+    def _measure_ranks(self, wanted: list[list[int]]) -> None:
+        """Where low-rank deltas occur, look for them against what came before and the start."""
+        if not any(record.low_rank for record in self._records):
+            return
+        starts: list[int] = []
+        for place, parent in enumerate(self._parents):
+            starts.append(starts[parent] if parent >= 0 else place)
+        pairs = [
+            (place, base)
+            for place, bases in enumerate(wanted)
+            for base in dict.fromkeys((self._parents[place], starts[place]))
+            if base in bases and base != self._bases[place] and self._comparable(place, base)
+            if not self._settled[place]
+        ]
+
+        def measured(pair: tuple[int, int]) -> int | None:
+            return estimate.merged(self._planner.store, *(self._members[item] for item in pair))
+
+        for pair, size in zip(pairs, ordered_map(measured, pairs), strict=True):
+            if size is not None:
+                self._ranks[pair] = size
+
     def _comparable(self, one: int, two: int) -> bool:
         first, second = self._records[one], self._records[two]
         return one != two and (first.word, first.words) == (second.word, second.words)
@@ -265,14 +305,22 @@ class _Group:
         edges = []
         for base in bases:
             if base == self._bases[place]:
-                size = float(record.stored)
+                size = float(record.stored + self._factor_bytes(record))
+            elif (place, base) in self._ranks:
+                size = DOUBT * self._ranks[place, base]
             elif self._comparable(place, base):
-                size = DOUBT * self._scale * self._pair(place, base) * record.words
+                # The start is as near as can be, and so worth a new record if in doubt.
+                doubt = 1.0 if self._parents[base] < 0 else DOUBT
+                size = doubt * self._scale * self._pair(place, base) * record.words
             else:
                 continue
-            if size < PAYS * full:
+            if size < (full if base == self._bases[place] else PAYS * full):
                 edges.append((base, size))
         return Node(full, work(record), tuple(edges))
+
+    def _factor_bytes(self, record: Record) -> int:
+        factors = (self._planner.records.get(item) for item in record.references[1:])
+        return sum(factor.stored for factor in factors if factor)
 
     def _compared(self) -> float:
         """Return how records compare with estimates where both are known."""

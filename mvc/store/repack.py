@@ -7,15 +7,16 @@ least depth. Nothing is deleted here (`mvc.store.sweep`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from mvc.base.errors import LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.codec.segments import join
 from mvc.store.census import Census, Record, nearest
-from mvc.store.chunks import Words, record
+from mvc.store.chunks import Words, code
 from mvc.store.decode import load
 from mvc.store.directory import MAX_DEPTH, BlockEntry
 from mvc.store.object_store import ObjectStore
@@ -44,12 +45,22 @@ class Layout:
         self.settled = frozen | there.keys()
         self.doomed: set[str] = set()
         self.coded = 0
+        self.freed: set[ObjectId] = set()
+        self._factors = {item for record in self.records.values() for item in record.references[1:]}
         self._homes: dict[ObjectId, list[str]] = {}
         for name, pack in others.items():
             for item in pack.chunks:
                 self._homes.setdefault(item.id, []).append(name)
                 if item.id in there:
                     self.doomed.add(name)
+
+    def free(self, wanted: Container[ObjectId]) -> None:
+        """Forget factors that no record needs any more, unless they are wanted otherwise."""
+        needed = {item for record in self.records.values() for item in record.references}
+        self.freed = self._factors - needed - self.settled
+        self.freed = {item for item in self.freed if item not in wanted}
+        for item in self.freed:
+            self.records.pop(item, None)
 
     def depth_above(self, references: Iterable[ObjectId]) -> int:
         """Return the least depth of a record that needs these chunks."""
@@ -99,6 +110,13 @@ def closed(packs: Census, names: Iterable[str]) -> set[str]:
         found -= open_
 
 
+class Coded(NamedTuple):
+    """A record coded anew, and the factor that it needs."""
+
+    new: NewChunk
+    factor: NewChunk | None
+
+
 class Repacker:
     """Carries out decisions, group by group, then clears what they leave of old packs.
 
@@ -122,6 +140,7 @@ class Repacker:
         self._layout = layout
         self._recovery = Recovery(dict(layout.records))
         self._costs: dict[ObjectId, float] = {}
+        self._factors: dict[ObjectId, Record] = {}
 
     def carry_out(self, decisions: list[Decision]) -> None:
         """Code anew what is to have another base; bases come before what stands on them."""
@@ -138,9 +157,13 @@ class Repacker:
                 layout.coded += 1
             self._costs[new.id] = self._cost(new)
 
-    def clear(self) -> None:
-        """Copy what is left in packs that something was taken from."""
+    def clear(self, wanted: Container[ObjectId] = ()) -> None:
+        """Copy what is left in packs that something was taken from.
+
+        Factors are left out that nothing stands on any more, unless they are `wanted`.
+        """
         layout, packs = self._layout, self._packs
+        layout.free(wanted)
         layout.lift()
         if self._writer is None:
             return
@@ -155,42 +178,59 @@ class Repacker:
         """Yield what each chunk's record is to be, having written it if it is new."""
         layout, writer = self._layout, self._writer
 
-        def code(decision: Decision) -> NewChunk | None:
+        def coded_anew(decision: Decision) -> Coded | None:
             stays = decision.base == layout.records[decision.member.id].base
             return None if stays or writer is None else self._code(decision, decision.base)
 
-        pairs = zip(decisions, ordered_map(code, decisions), strict=True)
-        for decision, new in pairs:
+        pairs = zip(decisions, ordered_map(coded_anew, decisions), strict=True)
+        for decision, coded in pairs:
             before = layout.records[decision.member.id]
             if decision.base == before.base:
                 yield decision, before
-            elif new is None or writer is None:
-                references = () if decision.base is None else (decision.base,)
-                depth = layout.depth_above(references)
-                yield (
-                    decision,
-                    Record(
-                        before.id,
-                        before.word,
-                        before.words,
-                        round(decision.bytes),
-                        depth,
-                        references,
-                        low_rank=False,
-                    ),
-                )
+            elif coded is None or writer is None:
+                yield decision, self._foreseen(decision, before)
             else:
-                new = self._affordable(decision, new)
-                if not _references(new) and not before.references:
-                    # The base did not pay after all.
-                    yield decision, before
-                    continue
-                new = replace(new, depth=layout.depth_above(_references(new)))
-                writer.add(new)
                 self._advance(before.raw)
-                yield decision, _record(new)
+                yield decision, self._written(decision, before, coded, writer)
 
-    def _code(self, decision: Decision, base: ObjectId | None) -> NewChunk:
+    def _foreseen(self, decision: Decision, before: Record) -> Record:
+        references = () if decision.base is None else (decision.base,)
+        return before._replace(
+            stored=round(decision.bytes),
+            depth=self._layout.depth_above(references),
+            references=references,
+            low_rank=False,
+        )
+
+    def _written(
+        self, decision: Decision, before: Record, coded: Coded, writer: Rewriter
+    ) -> Record:
+        """Write what was coded and return its record; that from before where it is as good."""
+        coded, found = self._affordable(decision, coded)
+        if self._is_as_good(decision, before, found):
+            return before
+        layout = self._layout
+        if coded.factor is not None and coded.factor.id not in layout.records:
+            writer.add(coded.factor)
+            layout.replace(_record(coded.factor))
+        found = found._replace(depth=layout.depth_above(found.references))
+        writer.add(replace(coded.new, depth=found.depth))
+        return found
+
+    def _is_as_good(self, decision: Decision, before: Record, found: Record) -> bool:
+        """Tell whether the old record is no larger and no further from its start than the new."""
+        base = before.base
+        # What is still to be decided may come to stand on this very chunk.
+        decided = base is None or base in self._costs or base in self._layout.settled
+        return (
+            decision.sound
+            and decided
+            and self._bytes(before) <= self._bytes(found)
+            and self._cost(before) <= self._cost(found)
+            and self._layout.depth_above(before.references) <= self._limits.depth
+        )
+
+    def _code(self, decision: Decision, base: ObjectId | None) -> Coded:
         member = decision.member
         segments = load(self._store, member.id)
         word = sum(part.itemsize for part in segments)
@@ -205,24 +245,44 @@ class Repacker:
             member.start,
             kind.stride,
         )
-        return record(self._store, words, MAX_DEPTH)
+        return Coded(*code(self._store, words, MAX_DEPTH))
 
-    def _affordable(self, decision: Decision, new: NewChunk) -> NewChunk:
-        """Return the record, or one without base if recovery would cost too much after all."""
-        coded = _record(new)
-        if not coded.references:
-            return new
-        cost, effort = self._cost(coded), work(coded)
-        deep = self._layout.depth_above(coded.references) > self._limits.depth
+    def _affordable(self, decision: Decision, coded: Coded) -> tuple[Coded, Record]:
+        """Return what was coded, or else without base if recovery would cost too much after all."""
+        found = self._told(coded)
+        if not found.references:
+            return coded, found
+        cost, effort = self._cost(found), work(found)
+        deep = self._layout.depth_above(found.references) > self._limits.depth
         if not deep and cost <= self._limits.budget * (decision.full + effort):
-            return new
+            return coded, found
         alone = self._code(decision, None)
-        full = _record(alone).stored
-        return new if not deep and cost <= self._limits.budget * (full + effort) else alone
+        whole = self._told(alone)
+        if not deep and cost <= self._limits.budget * (whole.stored + effort):
+            return coded, found
+        return alone, whole
+
+    def _told(self, coded: Coded) -> Record:
+        """Return the record of what was coded; its factor becomes known."""
+        if coded.factor is not None:
+            self._factors[coded.factor.id] = _record(coded.factor)
+        return _record(coded.new)
 
     def _cost(self, found: Record) -> float:
-        below = (self._costs.get(item) or self._recovery.of(item) for item in found.references)
-        return found.stored + work(found) + sum(below)
+        return found.stored + work(found) + sum(map(self._below, found.references))
+
+    def _below(self, item: ObjectId) -> float:
+        if item in self._costs:
+            return self._costs[item]
+        if item in self._factors:
+            return self._factors[item].stored + work(self._factors[item])
+        return self._recovery.of(item)
+
+    def _bytes(self, found: Record) -> int:
+        """Return the bytes of a record and its factor."""
+        factors = found.references[1:]
+        known = [self._factors.get(item) or self._layout.records.get(item) for item in factors]
+        return found.stored + sum(item.stored for item in known if item)
 
     def _copy_rest(
         self, name: str, depths: dict[ObjectId, int], objects: set[ObjectId], writer: Rewriter
@@ -234,7 +294,7 @@ class Repacker:
                 for item in reader.items(entry):
                     if item.id not in writer.written and item.id not in objects:
                         writer.put(item)
-            elif entry.id not in writer.written:
+            elif entry.id not in writer.written and entry.id in self._layout.records:
                 found = self._layout.records[entry.id]
                 best = depths.get(entry.id, MAX_DEPTH + 1)
                 if best > found.depth and entry.references == found.references:

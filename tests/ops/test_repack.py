@@ -206,17 +206,17 @@ def test_a_run_that_stops_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, expected = trained(tmp_path / "w", 20)
-    real = carrying_out.record
+    real = carrying_out.code
     calls = 0
 
-    def record(*args: object, **options: object) -> object:
+    def code(*args: object, **options: object) -> object:
         nonlocal calls
         calls += 1
         if calls > 25:
             raise KeyboardInterrupt
         return real(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(carrying_out, "record", record)
+    monkeypatch.setattr(carrying_out, "code", code)
     monkeypatch.setattr(Rewriter.__init__, "__defaults__", (lambda _: None, 100_000))
     before = len(world.packs())
     with pytest.raises(KeyboardInterrupt):
