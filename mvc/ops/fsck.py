@@ -96,7 +96,7 @@ def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) 
 
 def _bad_chunks(repo: Repository, progress: Progress) -> tuple[dict[ObjectId, str], list[Problem]]:
     """Return what is wrong with chunks, and with copies of chunks that others hold whole."""
-    chunks = repo.store.index.of_kind("chunk")
+    chunks = repo.store.of_kind("chunk")
     progress.start("checking chunks", len(chunks))
     bad: dict[ObjectId, str] = {}
     copies: list[Problem] = []

@@ -3,6 +3,10 @@
 An object may be in several packs. The database holds nothing that the packs do not, and is
 rebuilt from them whenever it is missing, damaged or behind. A read-only repository gets an index
 in memory.
+
+Half of each id is kept: ids are most of an index, which weighs in a store of many small tensors.
+Two ids that begin with the same 16 bytes are as hard to make as a collision of 128-bit hashes, and
+whoever reads an object compares the whole id with that in the pack.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from mvc.base.ids import ObjectId
 from mvc.store.directory import KINDS
 from mvc.store.rows import Written
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+PAGE_BYTES = 2048
+KEPT = 16
 BUSY_SECONDS = 60.0
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _UNWRITABLE = {
@@ -46,7 +52,10 @@ FROM objects JOIN packs ON number = pack WHERE id = ? ORDER BY pack DESC
 """
 # The kind of a metadata object follows from its bytes, and counts more than a pack's word that
 # there is a chunk of this id.
-_PREFIXED = "SELECT id, max(kind) FROM objects WHERE id BETWEEN ? AND ? GROUP BY id LIMIT ?"
+_PREFIXED = """
+SELECT max(kind), name, directory_at, head_bytes, at, place
+FROM objects JOIN packs ON number = pack WHERE id BETWEEN ? AND ? GROUP BY id ORDER BY id LIMIT ?
+"""
 _COUNTS = """
 SELECT kind, count(*) FROM (SELECT max(kind) AS kind FROM objects GROUP BY id) GROUP BY kind
 """
@@ -76,31 +85,23 @@ class Index:
 
     def find(self, wanted: ObjectId) -> list[Location]:
         """Return all places of an object, that in the pack indexed last first."""
-        rows = self._run(lambda db: db.execute(_FIND, (wanted,)).fetchall())
-        return [Location(_kind(row[0]), *row[1:]) for row in rows]
+        rows = self._run(lambda db: db.execute(_FIND, (wanted[:KEPT],)).fetchall())
+        return [_location(*row) for row in rows]
 
     def kind(self, wanted: ObjectId) -> str | None:
         """Return the kind of an object, None if no indexed pack has it."""
         row = self._run(
             lambda db: db.execute(
-                "SELECT max(kind) FROM objects WHERE id = ?", (wanted,)
+                "SELECT max(kind) FROM objects WHERE id = ?", (wanted[:KEPT],)
             ).fetchone()
         )
         return None if row[0] is None else _kind(row[0])
 
-    def prefixed(self, low: bytes, high: bytes, limit: int) -> list[tuple[ObjectId, str]]:
-        """Return up to `limit` ids with their kinds from `low` to `high`, both included."""
-        rows = self._run(lambda db: db.execute(_PREFIXED, (low, high, limit)).fetchall())
-        return [(ObjectId(row[0]), _kind(row[1])) for row in rows]
-
-    def of_kind(self, kind: str) -> list[ObjectId]:
-        """Return all ids of one kind."""
-        rows = self._run(
-            lambda db: db.execute(
-                "SELECT DISTINCT id FROM objects WHERE kind = ?", (KINDS.index(kind),)
-            ).fetchall()
-        )
-        return [ObjectId(row[0]) for row in rows]
+    def prefixed(self, low: bytes, high: bytes, limit: int) -> list[Location]:
+        """Return a place of up to `limit` objects whose ids may be from `low` to `high`."""
+        wanted = (low[:KEPT], high[:KEPT], limit)
+        rows = self._run(lambda db: db.execute(_PREFIXED, wanted).fetchall())
+        return [_location(*row) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many objects of each kind are stored, each counted once."""
@@ -221,6 +222,8 @@ def _connect(target: str) -> sqlite3.Connection:
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
+            # Without effect in a database that has pages already.
+            db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             db.execute("BEGIN IMMEDIATE")
             # Another process may have made the tables while this one waited for the lock.
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -241,8 +244,19 @@ def _connect(target: str) -> sqlite3.Connection:
 
 def _kind(code: object) -> str:
     if type(code) is not int or not 0 <= code < len(KINDS):
-        raise IntegrityError("the index is damaged", hint="`mvc fsck` makes it anew")
+        raise _damaged()
     return KINDS[code]
+
+
+def _location(code: object, pack: object, *numbers: object) -> Location:
+    held = [number for number in numbers if type(number) is int and number >= 0]
+    if not isinstance(pack, str) or len(held) < len(numbers):
+        raise _damaged()
+    return Location(_kind(code), pack, *held)
+
+
+def _damaged() -> IntegrityError:
+    return IntegrityError("the index is damaged", hint="`mvc fsck` makes it anew")
 
 
 def _insert(db: sqlite3.Connection, pack: Written) -> None:
@@ -255,5 +269,7 @@ def _insert(db: sqlite3.Connection, pack: Written) -> None:
     number = cursor.lastrowid
     db.executemany(
         "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?)",
-        sorted((row.id, number, KINDS.index(row.kind), row.at, row.place) for row in pack.rows),
+        sorted(
+            (row.id[:KEPT], number, KINDS.index(row.kind), row.at, row.place) for row in pack.rows
+        ),
     )

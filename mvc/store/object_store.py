@@ -141,7 +141,19 @@ class ObjectStore:
         found = self.index.prefixed(low, high, 16)
         if not found and self.refresh():
             found = self.index.prefixed(low, high, 16)
-        return found
+        named = [(name, place.kind) for place in found if (name := self._name(place))]
+        return [(name, kind) for name, kind in named if low <= name <= high]
+
+    def of_kind(self, kind: str) -> list[ObjectId]:
+        """Return the ids of all objects of one kind, in the order of ids."""
+        names = self.index.packs()
+        heads = {
+            name: item.size
+            for item in self.storage.list(keys.PACKS)
+            if (name := keys.pack_of(item.key)) in names
+        }
+        rows = (row for pack in self._readable(heads) for row in pack.rows)
+        return sorted({row.id for row in rows if row.kind == kind})
 
     def refresh(self) -> bool:
         """Bring the index up to the packs in storage; return whether anything changed.
@@ -199,6 +211,17 @@ class ObjectStore:
         if entry.depth >= below:
             raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
         return reader, entry
+
+    def _name(self, found: Location) -> ObjectId | None:
+        """Return the id of the object at a place, None where none can be read."""
+        with suppress(*UNREADABLE):
+            reader = PackReader(self.storage, found.pack, found.directory_at, found.head_bytes)
+            entry = reader.entry(found.at)
+            if isinstance(entry, ChunkEntry):
+                return entry.id
+            items = reader.items(entry)
+            return items[found.place].id if found.place < len(items) else None
+        return None
 
     def _content(self, found: Location, wanted: ObjectId, kind: str) -> bytes:
         if found.kind != kind:

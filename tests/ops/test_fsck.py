@@ -165,7 +165,7 @@ def test_a_damaged_copy_is_named_though_every_version_is_whole(world: World) -> 
     before = newest(world, "tail")
     name = next(
         entry.id
-        for item in store.index.of_kind("chunk")
+        for item in store.of_kind("chunk")
         for reader, entry in store.records(item)
         if reader.name in before[0].name and len(entry.sections) > 1
     )

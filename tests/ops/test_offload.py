@@ -344,10 +344,10 @@ def test_another_process_that_offloads_meanwhile_hurts_no_reader(world: World, t
     entry: Entry = revisions.find(reader, "HEAD:m").entry
     offload(world.repo, twin.root)
     assert entry.size == len(TWO["m"])
-    for chunk in reader.store.index.of_kind("chunk"):
+    for chunk in reader.store.of_kind("chunk"):
         load(reader.store, chunk)
     bring_back(world.repo)
-    for chunk in reader.store.index.of_kind("chunk"):
+    for chunk in reader.store.of_kind("chunk"):
         load(reader.store, chunk)
     reader.close()
 

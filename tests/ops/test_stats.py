@@ -282,7 +282,7 @@ def test_shares_of_a_block_add_up_to_its_cost(sizes: list[int], cost: int) -> No
 
 
 def test_a_tail_that_is_elsewhere_takes_nothing_here(world: World) -> None:
-    name = world.repo.store.index.of_kind("chunk")[0]
+    name = world.repo.store.of_kind("chunk")[0]
     _, entry = world.repo.store.chunk_entry(name)
     near, far = (accounting.chunk_use(entry, has_tail=here) for here in (True, False))
     assert (near.away, near.here) == (0, entry.stored)

@@ -54,7 +54,7 @@ def offered(world: World, path: str, data: bytes, declared: ObjectId | None = No
 def places(world: World) -> dict[Content, str]:
     known = {}
     store = world.repo.store
-    for version in store.index.of_kind("commit"):
+    for version in store.of_kind("commit"):
         commit = world.repo.commit(version)
         for path, entry in trees.files(store, commit.tree).items():
             if entry.kind == "checkpoint":

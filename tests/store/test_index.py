@@ -40,7 +40,6 @@ def test_an_indexed_object_is_found() -> None:
     assert index.kind(ObjectId(bytes(32))) is None
     assert index.packs() == {PACK.name}
     assert index.counts() == {"blob": 1}
-    assert index.of_kind("blob") == [PACK.rows[0].id]
     index.remove([PACK.name, "cd" * 32])
     assert index.find(PACK.rows[0].id) == []
     assert index.packs() == set()
@@ -66,8 +65,9 @@ def test_an_object_in_several_packs_has_several_places_the_latest_first() -> Non
     assert [place.at for place in index.find(wanted)] == [9, 6, 5]
     assert index.counts() == {"blob": 1, "chunk": 1}
     assert index.kind(wanted) == "blob"
-    assert index.prefixed(bytes(32), b"\xff" * 32, 16) == [(wanted, "blob"), (ONE, "chunk")]
-    assert index.of_kind("blob") == [wanted]
+    found = index.prefixed(bytes(32), b"\xff" * 32, 16)
+    assert [place.kind for place in found] == ["blob", "chunk"]
+    assert index.prefixed(bytes(32), b"\xff" * 32, 1) == found[:1]
     index.close()
 
 
@@ -82,6 +82,18 @@ def test_forgetting_a_pack_keeps_the_other_places() -> None:
     assert index.kind(wanted) is None
     assert index.counts() == {}
     index.close()
+
+
+def test_the_place_of_another_object_is_not_taken_for_one(tmp_path: Path, filled: Saved) -> None:
+    store = open_store(tmp_path)
+    name = next(iter(filled.objects))
+    alike = ObjectId(name[:16] + bytes(16))
+    assert store.prefixed(alike.hex()) == []
+    assert store.prefixed(name.hex()[:32]) == [(name, "blob")]
+    with pytest.raises(MvcError, match="cannot be read"):
+        store.read(alike, "blob")
+    filled.check(store)
+    store.close()
 
 
 def test_thousands_of_packs_are_forgotten_at_once() -> None:
