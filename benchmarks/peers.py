@@ -164,5 +164,6 @@ def versions(tools: Sequence[Tool]) -> str:
     for tool in tools:
         command = [tool.program, *tool.version]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines.append(done.stdout.strip().split(" (")[0])
+        said = done.stdout.strip().split(" (")[0]
+        lines.append(f"{tool.name} {said}" if said[:1].isdigit() else said)
     return ", ".join(lines)
