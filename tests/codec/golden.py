@@ -64,7 +64,62 @@ def mixed(count: int, seed: int = 0) -> NDArray[np.uint64]:
 
 def made(name: str, word: int, count: int) -> Words:
     """Return the words that a name stands for."""
+    if name.startswith(("matrix", "merged")):
+        return _matrix(*name.split(), count)
     return _floats(name, word, count) if name in FLOATS else _numbers(word, count)[name]
+
+
+COLUMNS, START, RANK = 60, 7, 3
+"""Words of a row of a matrix, where its chunk begins, and the rank of what was merged into it."""
+_KINDS = {"float32": (4, 24, 127), "bfloat16": (2, 8, 127), "float16": (2, 11, 15)}
+_OCTAVES, _ONE = 4, 1 << 23
+
+
+def units(kind: str) -> int:
+    """Return the logarithm of the unit in which a matrix is counted."""
+    return _lowest(_KINDS[kind][2]) - _KINDS[kind][2] - 23
+
+
+def _lowest(bias: int) -> int:
+    return bias - 10 if bias > 15 else bias - 6
+
+
+def adapter(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the factors of what was merged into a matrix, in whole numbers."""
+    rows = (START + count - 1) // COLUMNS + 1
+    left = (mixed(rows * RANK, 31) % np.uint64(401)).astype(np.int64) - 200
+    right = (mixed(RANK * COLUMNS, 37) % np.uint64(2001)).astype(np.int64) - 1000
+    return left.reshape(rows, RANK), right.reshape(RANK, COLUMNS)
+
+
+def _matrix(name: str, kind: str, count: int) -> Words:
+    """Return floats of a matrix, or these with a product added to them and rounded."""
+    word, digits, bias = _KINDS[kind]
+    few, spread = mixed(count, 99), mixed(count, 5)
+    size = spread & np.uint64(_ONE - 1) | np.uint64(_ONE)
+    size &= ~np.uint64((1 << (24 - digits)) - 1)
+    values = (size << (few & np.uint64(_OCTAVES - 1))).astype(np.int64)
+    values = np.where(few >> np.uint64(9) & np.uint64(1), -values, values)
+    if name == "merged":
+        left, right = adapter(count)
+        at = np.arange(START, START + count)
+        for k in range(RANK):
+            values = values + left[at // COLUMNS, k] * right[k, at % COLUMNS]
+        values = values + np.where(few % np.uint64(97) == 0, 1 << 17, 0)
+    return _rounded(values, word, digits, _lowest(bias))
+
+
+def _rounded(values: NDArray[np.int64], word: int, digits: int, lowest: int) -> Words:
+    """Return the floats next to whole numbers of about 2^23 to 2^27, ties to even."""
+    size = np.abs(values)
+    octave = sum((size >= 1 << place).astype(np.int64) for place in range(22, 30)) - 2
+    drop = octave + (24 - digits)
+    size, drop = size << 2, drop + 2
+    half = np.int64(1) << (drop - 1)
+    size = (size + half - 1 + (size >> drop & 1)) >> drop
+    bits = (octave + (lowest - 1) << (digits - 1)) + size
+    bits |= (values < 0).astype(np.int64) << (word * 8 - 1)
+    return bits.astype(f"<u{word}")
 
 
 FLOATS = (

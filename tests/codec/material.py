@@ -315,9 +315,12 @@ def anatomy(section: bytes, width: int) -> Iterator[str]:
             yield f"planes:{Plane(code).name.lower()}"
             body = body[_PLANE.size + length :]
     elif mode == Mode.GROUPS:
-        yield {1: f"groups:base:{body[1]}", 2: "groups:column", 3: "groups:size"}.get(
-            body[0], "groups:as above"
-        )
+        yield {
+            1: f"groups:base:{body[1]}",
+            2: "groups:column",
+            3: "groups:size",
+            5: "groups:place",
+        }.get(body[0], "groups:as above")
         if body[0] == 3:
             *_, length = _SIZES.unpack_from(body[3:])
             coded, body = body[3 + _SIZES.size :][:length], body[_SIZES.size + length :]
