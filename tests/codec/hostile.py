@@ -126,6 +126,66 @@ def sections(width: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number} columns", bytes([5, 2, number - 1, 0]) + part * 300
 
 
+def factor(rank: int, length: int, upper: bytes, bits: int, rest: bytes = b"") -> bytes:
+    head = struct.pack("<HII", rank, length, len(upper))
+    return head + bytes(rank) + bytes([bits]) * rank + upper + rest
+
+
+def left(rank: int, rows: int, data: bytes | None = None) -> bytes:
+    return factor(rank, rows, bytes(rank * rows), 0) if data is None else data
+
+
+def merges(width: int) -> Iterator[tuple[str, tuple[bytes, ...], bytes]]:
+    """Yield names, sections and right factors of low-rank deltas of `COUNT` words."""
+    kind = 0 if width == 4 else 1
+    zeros = [bytes([Mode.CONSTANT]) + bytes(2)] * (width // 2)
+
+    def sections(
+        columns: int, start: int, coded: bytes, length: int | None = None
+    ) -> tuple[bytes, ...]:
+        head = struct.pack("<BIII", kind, columns, start, len(coded) if length is None else length)
+        return (head + coded + zeros[0], *zeros[1:])
+
+    for columns, rank in ((1, 4), (1, 256), (4096, 256), (1 << 20, 4), (1 << 20, 1), (64, 256)):
+        rows = -(-COUNT // columns)
+        right = factor(rank, columns, bytes(rank * columns), 0)
+        coded = left(rank, rows) if rank * rows <= 1 << 24 else b""
+        yield f"{rank} products, {columns} columns", sections(columns, 0, coded), right
+        bits = (columns * 24 + 7) // 8
+        wide = factor(rank, columns, bytes(rank * columns), 24, bytes(rank * bits))
+        yield f"{rank} products, {columns} columns, all bits", sections(columns, 0, coded), wide
+        for name, frame in frames():
+            bomb = factor(rank, columns, frame, 0)
+            yield f"{rank} x {columns} right: {name}", sections(columns, 0, coded), bomb
+            bomb = factor(rank, rows, frame, 0)
+            yield f"{rank} x {columns} left: {name}", sections(columns, 0, bomb), right
+    one = factor(1, 1, b"a", 0)
+    for rank, length in ((65535, 1), (1, 2**32 - 1), (256, 1 << 20), (256, 2**31), (0, 1)):
+        yield (
+            f"a claim of {rank} x {length}",
+            sections(1, 0, one),
+            struct.pack("<HII", rank, length, 1),
+        )
+        claim = struct.pack("<HII", rank, length, 2**32 - 1)
+        yield f"a claim of {rank} x {length} to the left", sections(1, 0, claim), one
+    for columns, start in ((0, 0), (2**32 - 1, 0), (16, 16), (1 << 20, 1 << 20)):
+        yield f"{columns} columns from {start}", sections(columns, start, one), one
+    yield "a long left factor", sections(1, 0, one, 2**32 - 1), one
+
+
+def read_merges() -> None:
+    for width in (2, 4):
+        words = tuple(np.zeros(COUNT, "<u2") for _ in range(width // 2))
+        for name, parts, right in merges(width):
+            started = time.perf_counter()
+            try:
+                again = chunk.decode(4, parts, width, COUNT, words, right)
+                said = "read" if all(len(part) == COUNT for part in again) else "wrong"
+            except FormatError:
+                said = "refused"
+            print(f"{said} {time.perf_counter() - started:.3f} {width}: merged: {name}", flush=True)
+
+
 def main() -> None:
     base = np.random.default_rng(1).integers(0, 1 << 16, COUNT).astype("<u2")
     above = np.sort(base)
@@ -146,6 +206,7 @@ def main() -> None:
     again = chunk.decode(3, zeros, 8, COUNT, words)
     said = "read" if all(len(part) == COUNT for part in again) else "wrong"
     print(f"{said} {time.perf_counter() - started:.3f} 8: a base of one word", flush=True)
+    read_merges()
     print(peak(), file=sys.stderr)
 
 
