@@ -9,25 +9,54 @@ from pathlib import Path
 import pytest
 
 from mvc.ops.checkout import checkout
+from mvc.ops.export import export
 from mvc.ops.fsck import fsck
+from mvc.ops.offload import bring_back
 from mvc.repo import revisions
 from mvc.repo.arrays import load_checkpoint
 from mvc.repo.history import walk
 from mvc.repo.repository import Environment, Repository
 from tests.e2e.world import World, sha256s
+from tests.golden import make
 
-GOLDEN = sorted(path.parent for path in (Path(__file__).parent / "golden").glob("*/expected.json"))
+HERE = Path(__file__).parent / "golden"
+GOLDEN = sorted(path.parent.name for path in HERE.glob("*/expected.json"))
+NOW = "as it is now"
 
 
-@pytest.fixture(params=GOLDEN, ids=lambda path: path.name)
-def golden(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[World, dict[str, object]]:
-    source: Path = request.param
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository as the next golden one would be."""
+    target = tmp_path_factory.mktemp("golden") / "made"
+    make.make(target)
+    return target
+
+
+@pytest.fixture(params=[*GOLDEN, NOW])
+def source(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue("made") if request.param == NOW else HERE / request.param
+
+
+@pytest.fixture
+def golden(source: Path, tmp_path: Path) -> tuple[World, dict[str, object]]:
     shutil.copytree(source / "repository", tmp_path / "w" / ".mvc")
     return World(tmp_path / "w"), json.loads((source / "expected.json").read_bytes())
 
 
-def test_there_is_a_golden_repository() -> None:
-    assert [path.name for path in GOLDEN] == ["format-1-by-0.1.0"]
+def whole_and_light(source: Path, tmp_path: Path) -> tuple[World, World]:
+    """Return a repository, and the one that gave its lower bits up to it."""
+    if not (source / "light").exists():
+        pytest.skip("it was made before lower bits could be elsewhere")
+    for name, folder in (("repository", "w"), ("light", "l")):
+        shutil.copytree(source / name, tmp_path / folder / ".mvc")
+    listing = tmp_path / "l" / ".mvc" / "offloaded"
+    text = listing.read_text(encoding="utf-8")
+    listing.write_text(text.replace(make.ELSEWHERE, str(tmp_path / "w" / ".mvc")), encoding="utf-8")
+    return World(tmp_path / "w"), World(tmp_path / "l")
+
+
+def test_the_golden_repositories_are_all_there() -> None:
+    assert GOLDEN[0] == "format-1-by-0.1.0"
 
 
 def test_every_version_comes_back_byte_for_byte(
@@ -80,3 +109,47 @@ def test_the_tensors_are_the_same_numbers(golden: tuple[World, dict[str, object]
         assert array.tobytes() == found["nets/old.pt"][name].tobytes()
     assert found["model.safetensors"]["encoder.layer.0.weight"].view("u4").flat[0] == 0x7FC00001
     repo.close()
+
+
+def test_what_gave_its_lower_bits_up_reads_them_elsewhere_and_takes_them_back(
+    source: Path, tmp_path: Path
+) -> None:
+    world, light = whole_and_light(source, tmp_path)
+    expected = json.loads((source / "expected.json").read_bytes())
+    own = json.loads((source / "light.json").read_bytes())
+    assert own
+    assert fsck(light.repo).ok
+    for back in (False, True):
+        if back:
+            assert bring_back(light.repo).packs
+            world.repo.close()
+            shutil.rmtree(world.root)
+        for number, (version, files) in enumerate({**expected, **own}.items()):
+            target = tmp_path / f"{back}-{number}"
+            light.exported(version, target)
+            assert sha256s(target) == files
+    assert fsck(light.repo).ok
+
+
+def test_sixteen_bits_come_from_either(source: Path, tmp_path: Path) -> None:
+    if not (source / "reduced.json").exists():
+        pytest.skip("it was made before there was reduced precision")
+    reduced = json.loads((source / "reduced.json").read_bytes())
+    expected = json.loads((source / "expected.json").read_bytes())
+    assert reduced.keys() == expected.keys()
+    assert reduced != expected
+    for world in whole_and_light(source, tmp_path):
+        for number, (version, files) in enumerate(reduced.items()):
+            target = world.root.with_name(f"{world.root.name}{number}")
+            export(world.repo, version, target, precision=16)
+            assert sha256s(target) == files
+
+
+def test_a_golden_repository_holds_every_kind_of_record(source: Path, tmp_path: Path) -> None:
+    world, _ = whole_and_light(source, tmp_path)
+    assert make.pieces(world.repo.store) >= make.WANTED
+
+
+def test_what_was_made_once_is_not_made_again(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        make.make(tmp_path)

@@ -85,6 +85,12 @@ def decode(
     return delta.restore((*steps, *lower), whole, floats=True)
 
 
+def place(section: bytes) -> tuple[str, int, int]:
+    """Return element type, words of a row and place in it of a record, by its first section."""
+    dtype, columns, first, *_ = _split(section)
+    return dtype, columns, first
+
+
 def _split(data: bytes) -> tuple[str, int, int, memoryview, memoryview]:
     if len(data) < _HEAD.size:
         raise FormatError("a low-rank delta is too short")

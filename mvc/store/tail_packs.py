@@ -12,12 +12,13 @@ from pathlib import Path
 from mvc.base import fileio
 from mvc.base.dtypes import Family
 from mvc.base.errors import FormatError, IntegrityError, NotFoundError
+from mvc.codec import merged
 from mvc.codec.chunk import Transform
 from mvc.codec.segments import join
 from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import sweep
-from mvc.store.chunks import Words, record
+from mvc.store.chunks import Words, code
 from mvc.store.directory import BlockEntry, ChunkEntry
 from mvc.store.locks import alone
 from mvc.store.object_store import ObjectStore
@@ -87,18 +88,31 @@ def rebuild(store: ObjectStore, pack: str, source: TailSource, scratch: Path) ->
             if isinstance(entry, BlockEntry):
                 for item in reader.items(entry):
                     writer.put(item)
+            elif entry.id in writer.written:
+                # A factor that came out the same.
+                continue
             elif len(entry.sections) == 1:
                 writer.copy(reader, entry, entry.depth)
             else:
                 data = join(source.segments(entry.id), entry.word)
-                bases = (entry.base,) if entry.base else ()
-                words = Words(data, entry.word, _family(entry), bases)
-                writer.add(record(store, words, max(entry.depth, 1)))
+                new, factor = code(store, _words(reader, entry, data), max(entry.depth, 1))
+                if factor is not None and factor.id not in writer.written:
+                    writer.add(factor)
+                writer.add(new)
         writer.publish()
         if pack not in writer.packs:
             with alone(scratch):
                 sweep.remove(store, [pack])
         return writer.bytes
+
+
+def _words(reader: PackReader, entry: ChunkEntry, data: memoryview) -> Words:
+    """Return the words of a record as what they were coded as."""
+    bases = (entry.base,) if entry.base else ()
+    if entry.transform != Transform.LOW_RANK:
+        return Words(data, entry.word, _family(entry), bases)
+    dtype, columns, start = merged.place(reader.sections(entry, 1)[0])
+    return Words(data, entry.word, "float", bases, dtype, columns, start)
 
 
 def _family(entry: ChunkEntry) -> Family:
