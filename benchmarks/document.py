@@ -2,11 +2,13 @@
 
     python -m benchmarks.document --families FAMILIES --models MODELS
     python -m benchmarks.document --families FAMILIES --models MODELS --only storage finetune
+    python -m benchmarks.document --families FAMILIES --no-run
 
 The page holds a pair of markers for each section; what lies between them is replaced, and all else
 is left as it was written. Sizes of other contenders are taken from `benchmarks/figures` as long as
 their releases and the files are the same, so that a changed mvc needs its own rows anew and
-no hour; times are always taken anew, of all, and need a machine with nothing else to do.
+no hour; times are always taken anew, of all, and need a machine with nothing else to do. `--no-run`
+writes the table of sizes from what is kept.
 """
 
 from __future__ import annotations
@@ -108,11 +110,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="file system to work on")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION",
                         help=", ".join(SECTIONS))  # fmt: skip
+    parser.add_argument("--no-run", action="store_true", help="sizes that are kept, nothing else")
     args = parser.parse_args(argv)
     families = [folder.resolve() for folder in args.families]
-    for name in args.only or SECTIONS:
+    for name in ["storage"] if args.no_run else args.only or SECTIONS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         told = command(SECTIONS[name], families, args.models.resolve(), args.folder)
+        told += ["--no-run"] if args.no_run else []
         done = subprocess.run(told, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             print(f"error: {name} ended with exit code {done.returncode}", file=sys.stderr)

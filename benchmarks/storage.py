@@ -179,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cores", type=int, help="processors to use, 0 for all; 1 with times")
     parser.add_argument("--folder", type=Path, help="file system to work on")
     parser.add_argument("--read", type=Path, metavar="FILE", help="earlier --json")
+    parser.add_argument("--no-run", action="store_true", help="only print what --read holds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all raw figures")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a bar chart as SVG")
     return parser
@@ -209,6 +210,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measured(args: argparse.Namespace) -> list[Result]:
     """Run what is asked for; earlier results of what is not asked for stay in the file."""
     known = read(args.read) if args.read and args.read.exists() else []
+    if args.no_run:
+        place = {name: index for index, name in enumerate(names(args.families))}
+        return sorted(known, key=lambda result: place.get(result.history, len(place)))
     histories = find(args.only, args.families, args.models.resolve())
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="mvc-bench-", dir=args.folder) as scratch:

@@ -144,7 +144,7 @@ def limits(found: Sequence[Line]) -> str:
     rows = [
         [
             f"{line.about} ({line.history})" if line.history else line.about,
-            f"{line.figure:.3f}",
+            f"{line.figure:.4f}",
             f"{'at least' if line.least else 'at most'} {line.limit:g}",
             line.against,
             "kept" if line.kept else "**missed**",

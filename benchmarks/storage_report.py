@@ -182,6 +182,12 @@ def remarks(results: Results) -> list[str]:
         few = len(histories) < len(results.histories)
         where = f" ({', '.join(histories)})" if few else ""
         lines.append(f"- {contender}{where}: {text}")
+    for name in results.contenders:
+        absent = [one for one in results.histories if results.get(one, name) is None]
+        if absent:
+            lines.append(
+                f"- {name}: not run on {len(absent)} of {len(results.histories)} histories"
+            )
     return lines
 
 
