@@ -22,6 +22,7 @@ PYTHON = sys.executable
 _HINTS = {
     "git": "apt-get install git",
     "git-lfs": "apt-get install git-lfs",
+    "dvc": "pip install dvc",
     MVC: "pip install -e .",
 }
 _IDENTITY = (("config", "user.name", "Bench"), ("config", "user.email", "bench@example.org"))

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import tuned
 from benchmarks.finetune import CONTENDERS, Run, report
 from benchmarks.measure import Cost
+from benchmarks.peers import MissingTool, environment
 
 SIZE = 1_000_000_000
 
@@ -74,3 +75,11 @@ def test_a_large_pair_keeps_every_update_and_repeats_no_tensor(tmp_path: Path) -
     for tensor in floats:
         assert np.array_equal(words(base, tensor) * np.float32(1.001), words(large, tensor))
         assert np.array_equal(np.sort(np.abs(words(base, tensor)), 0), np.sort(np.abs(old["a"]), 0))
+
+
+def test_a_tool_that_is_missing_is_named_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match=r"dvc is not installed; `pip install dvc`"):
+        environment(CONTENDERS["dvc"].needs, tmp_path)
