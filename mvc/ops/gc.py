@@ -63,7 +63,7 @@ def gc(repo: Repository, request: GcRequest | None = None, progress: Progress = 
     request = request or GcRequest()
     grace = _days(repo, "gc.grace_days", request.grace_days)
     reflog = _days(repo, "gc.reflog_days", request.reflog_days)
-    with maintenance(repo.scratch):
+    with maintenance(repo.scratch), sweep.nothing_replaced():
         return _Run(repo, grace, reflog, progress).run(dry_run=request.dry_run)
 
 
@@ -86,9 +86,7 @@ class _Run:
         self._staging = repo.scratch / "gc"
         repo.store.refresh()
         if repo.store.damaged:
-            raise IntegrityError(
-                "a pack is damaged, so nothing is dropped", hint="run `mvc fsck` for details"
-            )
+            raise IntegrityError("a pack is damaged")
         self._packs = census(repo.store)
         self._reach = Reach(repo, progress)
 
@@ -135,10 +133,7 @@ class _Run:
         self._progress.finish()
         lost = self._reach.seen - everything
         if lost:
-            raise MissingObjectError(
-                f"object {min(lost).hex()[:12]} is missing, so nothing is dropped",
-                hint="run `mvc fsck` to see which versions it affects",
-            )
+            raise MissingObjectError(f"object {min(lost).hex()[:12]} is missing")
 
     def _since(self, garbage: set[ObjectId]) -> dict[ObjectId, int]:
         """Return when each object was first seen to be garbage; now for what is new."""

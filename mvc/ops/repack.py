@@ -90,7 +90,7 @@ def repack(
     """
     request = request or RepackRequest()
     limits = _limits(repo, request)
-    with maintenance(repo.scratch):
+    with maintenance(repo.scratch), sweep.nothing_replaced():
         return _Run(repo, limits, request, progress).run()
 
 
@@ -118,9 +118,7 @@ class _Run:
         self._staging = repo.scratch / "repack"
         repo.store.refresh()
         if repo.store.damaged:
-            raise IntegrityError(
-                "a pack is damaged, so nothing is replaced", hint="run `mvc fsck` for details"
-            )
+            raise IntegrityError("a pack is damaged")
         self._packs = census(repo.store)
         self._settled = Settled(limits)
 
@@ -162,6 +160,7 @@ class _Run:
             lambda item: item in layout.settled,
             limits,
             progress.advance,
+            thorough=self._request.everything,
         )
         repacker = Repacker(self._repo.store, packs, layout, self._limits, writer, progress.advance)
         groups = lines.groups()

@@ -112,9 +112,9 @@ class ObjectStore:
         Of several it is that in the latest pack whose depth is less than `below`, the depth of the
         record that needs this one: packs may hold two chunks as deltas against each other.
         """
-        if (staged := self.staged.get(wanted)) is not None:
+        staged = self.staged.get(wanted)
+        if staged is not None and staged[1].depth < below:
             return staged
-
         return self._act(wanted, lambda found: self._record(found, wanted, below))
 
     def records(

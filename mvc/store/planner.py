@@ -28,7 +28,8 @@ _DELTA_SHARE = 0.85
 class Decision(NamedTuple):
     """What a chunk is to stand on, and the bytes expected for its record, and alone.
 
-    The record that it has is `sound` if it stands on nothing, or on what versions reach.
+    The record that it has is `sound` if it stands on nothing, or on what versions reach; it is to
+    be coded `anew` where another coding against the same base is smaller.
     """
 
     member: Member
@@ -36,6 +37,7 @@ class Decision(NamedTuple):
     bytes: float
     full: float
     sound: bool = True
+    anew: bool = False
 
 
 class Recovery:
@@ -70,8 +72,9 @@ def work(record: Record) -> float:
 class Planner:
     """Plans one group of related chunks after another.
 
-    What is `settled` keeps its record and can be a base. `advance` is told of bytes that were
-    looked at.
+    What is `settled` keeps its record and can be a base. A `thorough` one looks for low-rank
+    deltas everywhere, not only where there are some. `advance` is told of bytes that were looked
+    at.
     """
 
     def __init__(
@@ -82,7 +85,10 @@ class Planner:
         settled: Callable[[ObjectId], bool],
         limits: Limits,
         advance: Callable[[int], None] = lambda _: None,
+        *,
+        thorough: bool = False,
     ) -> None:
+        self.thorough = thorough
         self.store = store
         self.records = records
         self.settled = settled
@@ -127,7 +133,7 @@ class _Group:
     def decide(self) -> list[Decision]:
         """See Planner."""
         siblings = self._siblings_pay()
-        if not siblings and self._is_fine():
+        if not siblings and not self._planner.thorough and self._is_fine():
             return [
                 Decision(member, record.base, record.stored, self._fulls()[place])
                 for place, (member, record) in enumerate(
@@ -174,7 +180,8 @@ class _Group:
             size = node.full if base is None else dict(node.edges)[base]
             name = None if base is None else self._members[base].id
             sound = self._is_sound(place)
-            found.append(Decision(self._members[place], name, size, node.full, sound))
+            anew = base is not None and base == self._bases[place] and self._gains_rank(place, base)
+            found.append(Decision(self._members[place], name, size, node.full, sound, anew))
         return found
 
     def _is_fine(self) -> bool:
@@ -238,7 +245,8 @@ class _Group:
 
     def _measure_ranks(self, wanted: list[list[int]]) -> None:
         """Where low-rank deltas occur, look for them against what came before and the start."""
-        if not any(record.low_rank for record in self._records):
+        thorough = self._planner.thorough
+        if not thorough and not any(record.low_rank for record in self._records):
             return
         starts: list[int] = []
         for place, parent in enumerate(self._parents):
@@ -247,8 +255,8 @@ class _Group:
             (place, base)
             for place, bases in enumerate(wanted)
             for base in dict.fromkeys((self._parents[place], starts[place]))
-            if base in bases and base != self._bases[place] and self._comparable(place, base)
-            if not self._settled[place]
+            if base in bases and self._comparable(place, base) and not self._settled[place]
+            if base != self._bases[place] or (thorough and not self._records[place].low_rank)
         ]
 
         def measured(pair: tuple[int, int]) -> int | None:
@@ -304,7 +312,7 @@ class _Group:
             return Node(full, work(record), (), (cost, record.depth))
         edges = []
         for base in bases:
-            if base == self._bases[place]:
+            if base == self._bases[place] and not self._gains_rank(place, base):
                 size = float(record.stored + self._factor_bytes(record))
             elif (place, base) in self._ranks:
                 size = DOUBT * self._ranks[place, base]
@@ -317,6 +325,11 @@ class _Group:
             if size < (full if base == self._bases[place] else PAYS * full):
                 edges.append((base, size))
         return Node(full, work(record), tuple(edges))
+
+    def _gains_rank(self, place: int, base: int) -> bool:
+        """Tell whether a record would be smaller as a low-rank delta against the base it has."""
+        found = self._ranks.get((place, base))
+        return found is not None and DOUBT * found < self._records[place].stored
 
     def _factor_bytes(self, record: Record) -> int:
         factors = (self._planner.records.get(item) for item in record.references[1:])

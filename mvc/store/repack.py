@@ -148,14 +148,27 @@ class Repacker:
         for decision, new in self._outcomes(decisions):
             before = layout.records[decision.member.id]
             if new == before:
-                # The representation stays; it moves with its base, so that depths remain small.
-                depth = layout.depth_above(before.references)
-                if before.depth != depth:
-                    layout.replace(before._replace(depth=depth))
+                self._move(before)
             else:
                 layout.replace(new)
                 layout.coded += 1
             self._costs[new.id] = self._cost(new)
+
+    def _move(self, before: Record) -> None:
+        """Let a record that stays go up or down with its base, so that depths remain small.
+
+        It is copied at once: what is coded next may need it at its new depth.
+        """
+        layout, writer = self._layout, self._writer
+        depth = layout.depth_above(before.references)
+        if before.depth == depth:
+            return
+        layout.replace(before._replace(depth=depth))
+        if writer is not None:
+            reader, entry = self._store.chunk_entry(before.id)
+            if entry.references == before.references:
+                writer.copy(reader, entry, depth)
+                self._advance(before.raw)
 
     def clear(self, wanted: Container[ObjectId] = ()) -> None:
         """Copy what is left in packs that something was taken from.
@@ -179,19 +192,24 @@ class Repacker:
         layout, writer = self._layout, self._writer
 
         def coded_anew(decision: Decision) -> Coded | None:
-            stays = decision.base == layout.records[decision.member.id].base
-            return None if stays or writer is None else self._code(decision, decision.base)
+            if writer is None or self._stays(decision):
+                return None
+            return self._code(decision, decision.base)
 
         pairs = zip(decisions, ordered_map(coded_anew, decisions), strict=True)
         for decision, coded in pairs:
             before = layout.records[decision.member.id]
-            if decision.base == before.base:
+            if self._stays(decision):
                 yield decision, before
             elif coded is None or writer is None:
                 yield decision, self._foreseen(decision, before)
             else:
                 self._advance(before.raw)
                 yield decision, self._written(decision, before, coded, writer)
+
+    def _stays(self, decision: Decision) -> bool:
+        now = self._layout.records[decision.member.id].base
+        return decision.base == now and not decision.anew
 
     def _foreseen(self, decision: Decision, before: Record) -> Record:
         references = () if decision.base is None else (decision.base,)

@@ -45,6 +45,7 @@ class Rewriter:
         self._workspace: fileio.Workspace | None = None
         self._writer: PackWriter | None = None
         self._coded: dict[ObjectId, tuple[PackReader, ChunkEntry]] = {}
+        self._copied: dict[ObjectId, tuple[PackReader, ChunkEntry]] = {}
         self.packs: list[str] = []
         self.written: set[ObjectId] = set()
         self.bytes = 0
@@ -58,7 +59,9 @@ class Rewriter:
 
     def copy(self, reader: PackReader, entry: ChunkEntry, depth: int) -> None:
         """Take in a record as it is, but for its depth."""
-        self._open().add_chunk(replace(_as_new(reader, entry), depth=depth))
+        writer = self._open()
+        again = writer.add_chunk(replace(_as_new(reader, entry), depth=depth))
+        self._copied[entry.id] = (StagedReader(*writer.files), again)
         self._note(entry.id)
 
     def put(self, item: Item) -> None:
@@ -74,7 +77,7 @@ class Rewriter:
         self._verify()
         written = writer.publish(self._store.storage)
         self._store.joined(written)
-        self._coded = {}
+        self._forget()
         self._writer = None
         self.packs.append(written.name)
         self.bytes += written.head_bytes + writer.tail_bytes
@@ -82,7 +85,7 @@ class Rewriter:
 
     def close(self) -> None:
         """Drop what was not published."""
-        self._coded = {}
+        self._forget()
         if self._writer is not None:
             self._writer.discard()
             self._writer = None
@@ -109,14 +112,19 @@ class Rewriter:
     def _note(self, name: ObjectId) -> None:
         self.written.add(name)
 
+    def _forget(self) -> None:
+        self._coded = {}
+        self._copied = {}
+
     def _verify(self) -> None:
         # Only now: older records may stand on older copies of less depth.
-        self._store.staged.update(self._coded)
+        staged = self._copied | self._coded
+        self._store.staged.update(staged)
         try:
             for _ in ordered_map(lambda name: check_latest(self._store, name), self._coded):
                 pass
         finally:
-            for name in self._coded:
+            for name in staged:
                 self._store.staged.pop(name, None)
 
 

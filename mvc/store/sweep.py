@@ -5,13 +5,25 @@ Call while holding the writers' lock alone (`mvc.store.locks`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+from mvc.base.errors import IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Listed
 from mvc.store.census import Census, Record
 from mvc.store.object_store import ObjectStore
+
+
+@contextmanager
+def nothing_replaced() -> Iterator[None]:
+    """Say of damage that was found inside that nothing has gone, and what to do."""
+    try:
+        yield
+    except IntegrityError as error:
+        hint = error.hint or "run `mvc fsck` to see which versions it affects"
+        raise type(error)(f"{error.message}; no pack was removed", hint=hint) from error
 
 
 def removable(packs: Census, doomed: Iterable[str], wanted: Callable[[ObjectId], bool]) -> set[str]:

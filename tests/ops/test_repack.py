@@ -14,6 +14,7 @@ from mvc.ops.checkout import switch
 from mvc.ops.gc import GcRequest, gc
 from mvc.ops.repack import RepackRequest, repack
 from mvc.repo.lineages import lineages
+from mvc.store import planner
 from mvc.store import repack as carrying_out
 from mvc.store.census import census, nearest
 from mvc.store.locks import alone, maintenance, pinned
@@ -324,3 +325,19 @@ def test_words_of_every_width_are_planned(tmp_path: Path) -> None:
     world.check()
     world.exported("HEAD", tmp_path / "out")
     assert sha256s(tmp_path / "out") == expected
+
+
+def test_what_stays_and_moves_down_can_be_a_base_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 4 keeps its record; its only old copy is deeper than the new record of 6."""
+    world, expected = trained(tmp_path / "w", 8)
+    assert repack(world.repo, RepackRequest(dry_run=True)).before.depth == dict.fromkeys(
+        range(8), 2
+    )
+    bases = [None, 0, 1, 0, 3, 4, 4, 6]
+    monkeypatch.setattr(planner, "plan", lambda nodes, *_: bases[: len(nodes)])
+    done = repack(world.repo, RepackRequest(budget=100))
+    assert done.after.depth == {0: 2, 1: 4, 2: 4, 3: 4, 4: 2}
+    assert done.coded == 4
+    check(world, expected, tmp_path / "out")
