@@ -182,6 +182,7 @@ class _Run:
                 self._reach.extend(roots(self._repo, self._logged))
                 live = self._reach.seen
                 packs = census(self._store, self._packs)
+                packs = sweep.sound(self._store, packs, doomed, self._packs)
                 gone = sweep.removable(packs, doomed, lambda item: item in wanted or item in live)
                 sweep.remove(self._store, gone)
                 orphans = sweep.orphans(self._store)

@@ -235,6 +235,7 @@ class _Run:
                 with alone(self._repo.scratch):
                     store.refresh()
                     now = census(store, self._packs)
+                    now = sweep.sound(store, now, layout.doomed, self._packs)
                     wanted = self._wanted(layout.freed)
                     gone = sweep.removable(now, layout.doomed, wanted)
                     sweep.remove(store, gone)

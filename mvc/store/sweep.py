@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from mvc.base.errors import IntegrityError
+from mvc.base.errors import IntegrityError, TailAwayError
 from mvc.base.ids import ObjectId
 from mvc.storage import keys
 from mvc.storage.base import Listed
 from mvc.store.census import Census, Record
-from mvc.store.object_store import ObjectStore
+from mvc.store.object_store import UNREADABLE, ObjectStore
 
 
 @contextmanager
@@ -39,6 +39,38 @@ def removable(packs: Census, doomed: Iterable[str], wanted: Callable[[ObjectId],
             sorting.call_back(item, None)
     sorting.settle()
     return sorting.gone
+
+
+def sound(store: ObjectStore, packs: Census, doomed: Iterable[str], known: Iterable[str]) -> Census:
+    """Return packs without records that are damaged where they would stand in for doomed ones.
+
+    Only packs that were `known` before are looked into: what was written since was verified then.
+    """
+    going = set(doomed)
+    spare = {record.id for name in going & packs.keys() for record in packs[name].chunks}
+    found = dict(packs)
+    for name in (packs.keys() & set(known)) - going:
+        whole = tuple(
+            record
+            for record in packs[name].chunks
+            if record.id not in spare or _intact(store, name, record.id)
+        )
+        found[name] = packs[name]._replace(chunks=whole)
+    return found
+
+
+def _intact(store: ObjectStore, pack: str, item: ObjectId) -> bool:
+    """Tell whether the sections of a chunk in a pack have their checks, as far as they are here."""
+    for reader, entry in store.records(item):
+        if reader.name == pack:
+            try:
+                reader.sections(entry, len(entry.sections))
+            except TailAwayError:
+                return True
+            except UNREADABLE:
+                return False
+            return True
+    return False
 
 
 class _Sorting:
