@@ -21,6 +21,8 @@ INTERNAL = 128
 HUNG_UP = 129
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+# A thread of ours keeps each processor busy; those of a BLAS would only wait for each other.
+_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
@@ -84,6 +86,8 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _prepare() -> None:
+    for name in _BLAS:
+        os.environ.setdefault(name, "1")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -14,7 +14,8 @@ import numpy as np
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.base.errors import FormatError, IntegrityError
 from mvc.codec import delta, merged, pco, plain, section, sizes, sparse, zstd
-from mvc.codec.gain import saving, savings
+from mvc.codec.gain import Field, saving, savings
+from mvc.codec.grouping import MAX_GROUPS
 from mvc.codec.plain import Coding, Mode
 from mvc.codec.section import BaseBits, Columns, Context, Rule
 from mvc.codec.segments import Segment, Segments
@@ -28,19 +29,23 @@ CLEARLY_SPARSE = 0.01
 """A sparse section that is so much smaller than its segment needs no comparison with groups."""
 LEVEL_BYTES = 0.7
 """About what the level of a row takes when it is stored."""
-GROUP_BYTES = 32
-"""About what a group takes besides its units: a length, a mode and the bins of its numbers."""
-FLOOR = 12
-"""Logarithm of the words of the smallest group."""
+FLOOR = 10
+"""Logarithm of the words of the smallest group, unless there would be too many groups."""
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
-BITS: dict[tuple[Family, int], tuple[int, ...]] = {
-    ("float", 8): (12,),
-    ("float", 4): (9, 10, 11, 12),
-    ("float", 2): (6, 7, 8, 9, 10, 12),
-    ("float", 1): (4, 5, 6, 8),
-    ("int", 1): (4, 6, 8),
+FIELDS: dict[tuple[Family, int], tuple[Field, ...]] = {
+    ("float", 8): (Field(12), Field(11, signed=False)),
+    ("float", 4): (
+        *map(Field, (9, 10, 11, 12)),
+        *(Field(bits, signed=False) for bits in (7, 8, 9)),
+    ),
+    ("float", 2): (
+        *map(Field, (6, 7, 8, 9, 10, 12)),
+        *(Field(bits, signed=False) for bits in (5, 6, 7, 8, 9)),
+    ),
+    ("float", 1): (*map(Field, (4, 5, 6, 8)), Field(4, signed=False)),
+    ("int", 1): (Field(4), Field(6), Field(8)),
 }
-"""Leading bits of a base word that may form groups; which ones pay is seen from a sample."""
+"""Bits of a base word that may form groups; which ones pay is seen from a sample."""
 
 
 class Transform(IntEnum):
@@ -286,40 +291,40 @@ def _grouped(
     matrix: Matrix | None,
 ) -> _Plan:
     """Return the plan with groups if a sample says that they pay."""
-    bits = BITS.get((family, sum(part.itemsize for part in residual)))
-    if not bits:
+    fields = FIELDS.get((family, sum(part.itemsize for part in residual)))
+    if not fields:
         return plan
     count, taken = len(segments[0]), len(residual[0])
+    floor = max(FLOOR, (count // MAX_GROUPS - 1).bit_length())
     tops = plain.sample(base[0], SAMPLE_UNITS)
-    least = max(16, (taken << FLOOR) // count)
-    price = GROUP_BYTES * taken / count
-    saved = savings(tops, residual, bits, least, price)
+    least, share = max(16, (taken << floor) // count), taken / count
+    saved = savings(tops, residual, fields, least, share)
     best = max(saved, key=lambda item: sum(saved[item]))
-    rule: Rule = BaseBits(best, FLOOR)
+    rule: Rule = BaseBits(best.bits, floor, best.signed)
     gains, told = saved[best], 0.0
-    held = _row_sizes(segments, base, matrix)
+    held = _row_sizes(segments, base, matrix, floor)
     if held is not None:
         keys = held.keys_at(tops, plain.sampled(count, SAMPLE_UNITS))
-        others = saving(keys, residual, least, price)
-        levels = LEVEL_BYTES * len(held.levels) * taken / count
+        others = saving(keys, residual, least, share)
+        levels = LEVEL_BYTES * len(held.levels) * share
         if sum(others) - levels > sum(gains):
             rule, gains, told = held, others, levels
     gained = sum(gains) - told
     if gained <= (1 - GROUP_GAIN) * plan.cost:
         return plan
     codings = tuple(
-        Coding(Mode.PCO)
-        if coding.mode is Mode.RAW and gain > (1 - GROUP_GAIN) * part.nbytes
-        else coding
+        Coding(Mode.PCO) if gain > (1 - GROUP_GAIN) * part.nbytes else coding
         for part, coding, gain in zip(residual, plan.codings, gains, strict=True)
     )
     return replace(plan, rule=rule, cost=plan.cost - gained, codings=codings)
 
 
-def _row_sizes(segments: Segments, base: Segments, matrix: Matrix | None) -> Sizes | None:
+def _row_sizes(
+    segments: Segments, base: Segments, matrix: Matrix | None, floor: int
+) -> Sizes | None:
     if matrix is None:
         return None
-    return sizes.measure(segments, base, matrix.dtype, matrix.columns, matrix.start, FLOOR)
+    return sizes.measure(segments, base, matrix.dtype, matrix.columns, matrix.start, floor)
 
 
 def _estimate(

@@ -16,14 +16,14 @@ from mvc.codec.segments import Segment, Segments
 def residual(new: Segments, base: Segments, *, floats: bool) -> Segments:
     """Return the zigzagged differences that lead from `base` to `new`."""
     if floats:
-        new, base = _ordered(new), _ordered(base)
+        new, base = ordered(new), ordered(base)
     return tuple(_zigzag(one - two) for one, two in zip(new, base, strict=True))
 
 
 def restore(differences: Segments, base: Segments, *, floats: bool) -> Segments:
     """Return the segments that `residual` was given; fewer differences give as many segments."""
     if floats:
-        base = _ordered(base[: len(differences)])
+        base = ordered(base[: len(differences)])
     mapped = tuple(_unzigzag(one) + two for one, two in zip(differences, base, strict=False))
     return _unordered(mapped) if floats else mapped
 
@@ -52,7 +52,8 @@ def _flips(negative: Segment, segment: Segment) -> Segment:
     )
 
 
-def _ordered(segments: Segments) -> Segments:
+def ordered(segments: Segments) -> Segments:
+    """Return segments of floats as those of integers that sort as the floats do."""
     top = segments[0]
     negative = _signs(top)
     high = top.dtype.type(1 << (top.itemsize * 8 - 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,55 +17,69 @@ from numpy.typing import NDArray
 from mvc.codec.grouping import merged
 from mvc.codec.segments import Segment
 
+GROUP_BYTES = 20
+BIN_BYTES = 3
+"""About what a group takes besides its units, and for each of the bins that a coder tells apart."""
+
 _STEPS = 21
 _ONE = 127 << 2
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A key: `bits` leading bits of a word, or of its magnitude, the word without its sign."""
+
+    bits: int
+    signed: bool = True
+
+
 def saving(
-    keys: NDArray[np.intp], residuals: Sequence[Segment], least: int, price: float
+    keys: NDArray[np.intp], residuals: Sequence[Segment], least: int, share: float
 ) -> tuple[float, ...]:
     """Return the bytes of each residual of a sample that groups of equal keys save.
 
-    Groups of a sample are as large as `least` words, and each takes `price` bytes to tell.
+    Groups of a sample are as large as `least` words; the sample is the `share` of a chunk.
     """
     rows = np.unique(keys, return_inverse=True)[1]
-    starts = np.flatnonzero(np.diff(merged(np.bincount(rows), least), prepend=-1))
-    found = []
-    for residual in residuals:
-        table = _table(rows, residual)
-        alone = _bits(table.sum(axis=0, keepdims=True))
-        apart = _bits(np.add.reduceat(table, starts, axis=0))
-        found.append((alone - apart) / 8 - price * len(starts))
-    return tuple(found)
+    groups = merged(np.bincount(rows), least)
+    return tuple(_saved(_table(rows, residual), groups, share) for residual in residuals)
 
 
 def savings(
     tops: Segment,
     residuals: Sequence[Segment],
-    candidates: Sequence[int],
+    candidates: Sequence[Field],
     least: int,
-    price: float,
-) -> dict[int, tuple[float, ...]]:
-    """Return, for each number of bits, the bytes of each residual that grouping saves.
+    share: float,
+) -> dict[Field, tuple[float, ...]]:
+    """Return, for each key, the bytes of each residual that grouping saves.
 
-    `tops` are the top units of the base, `least` and `price` as for `saving`.
+    `tops` are the top units of the base, `least` and `share` as for `saving`.
     """
-    finest = max(candidates)
+    finest = max(field.bits + (not field.signed) for field in candidates)
     keys = (tops >> tops.dtype.type(tops.itemsize * 8 - finest)).astype(np.intp)
     values, rows = np.unique(keys, return_inverse=True)
     counts = np.bincount(rows)
     tables = [_table(rows, residual) for residual in residuals]
-    alone = [_bits(table.sum(axis=0, keepdims=True)) for table in tables]
     found = {}
-    for bits in candidates:
-        folded, inside = np.unique(values >> (finest - bits), return_inverse=True)
-        groups = merged(np.bincount(inside, counts, len(folded)).astype(np.int64), least)
-        starts = np.flatnonzero(np.diff(groups[inside], prepend=-1))
-        found[bits] = tuple(
-            (whole - _bits(np.add.reduceat(table, starts, axis=0))) / 8 - price * len(starts)
-            for whole, table in zip(alone, tables, strict=True)
-        )
+    for field in candidates:
+        sign = 0 if field.signed else 1 << (finest - 1)
+        folded = (values & ~sign) >> (finest - field.bits - (not field.signed))
+        inside = np.unique(folded, return_inverse=True)[1]
+        order = np.argsort(inside, kind="stable")
+        groups = merged(np.bincount(inside, counts).astype(np.int64), least)[inside[order]]
+        found[field] = tuple(_saved(table[order], groups, share) for table in tables)
     return found
+
+
+def _saved(table: NDArray[np.int64], groups: NDArray[np.intp], share: float) -> float:
+    """Return the bytes saved by coding runs of rows apart, less what it takes to tell of them."""
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    alone = _bits(table.sum(axis=0, keepdims=True))
+    apart = _bits(np.add.reduceat(table, starts, axis=0))
+    bins = 2 ** (alone / max(1, int(table.sum())))
+    told = (GROUP_BYTES + BIN_BYTES * bins) * (len(starts) - 1)
+    return (alone - apart) / 8 - told * share
 
 
 def _table(rows: NDArray[np.intp], residual: Segment) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mvc.base.errors import FormatError
 from mvc.codec.segments import Segment
 
 BLOCK = 1 << 16
@@ -42,7 +43,7 @@ class ByKey:
     """Groups of units whose keys, below `values`, are equal or neighbours.
 
     Keys are taken in ascending order and put into one group until it has at least 2^`floor` units;
-    what is left at the end joins the last group.
+    what is left at the end joins the last group. Raises FormatError where there are too many.
     """
 
     def __init__(self, keys: Segment, values: int, floor: int) -> None:
@@ -51,6 +52,8 @@ class ByKey:
         ]
         counts = np.array([np.bincount(block, minlength=values) for block in blocks])
         table = merged(counts.sum(axis=0), 1 << floor)
+        if table[-1] >= MAX_GROUPS:
+            raise FormatError("a section has too many groups")
         groups = table.astype(np.uint8)
         self._orders = [np.argsort(groups[block], kind="stable") for block in blocks]
         starts = np.flatnonzero(np.diff(table, prepend=-1))

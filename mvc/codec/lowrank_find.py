@@ -34,6 +34,9 @@ NEAR_NOISE = 2.0
 WANTED, WANTED_FAR = 2.0, 8.0
 """How much a sample must fall: to the level of rounding noise, or to one far above it."""
 
+NARROW = 0.9
+"""Share of a change that as many rows or columns as its rank do not have by chance."""
+
 STANDS_OUT = 1.5
 OVERSAMPLING = 10
 EDGE = 1.2
@@ -89,7 +92,17 @@ def _screen(rows: Rows, limit: int) -> int:
     diagonal /= np.sqrt(np.arange(len(diagonal), 0, -1))
     floor = max(noise, _rms(diagonal[-max(8, len(diagonal) // 8) :]))
     wanted = WANTED if floor < NEAR_NOISE * noise else WANTED_FAR
-    return min(limit, int(np.sum(diagonal > STANDS_OUT * floor))) if size > wanted * floor else 0
+    rank = min(limit, int(np.sum(diagonal > STANDS_OUT * floor))) if size > wanted * floor else 0
+    return 0 if _narrow(added, rank) else rank
+
+
+def _narrow(added: Doubles, rank: int) -> bool:
+    """Tell whether as few rows or columns as the rank changed: what the words of a batch do."""
+    for axis in (0, 1):
+        energy = np.sort(np.sum(np.square(added), axis=axis))
+        if energy[len(energy) - rank :].sum() > NARROW * energy.sum():
+            return True
+    return False
 
 
 def _sample(rows: Rows, side: int) -> tuple[Doubles, Doubles]:

@@ -21,7 +21,7 @@ from mvc.codec.segments import UNITS, Segment
 from mvc.codec.sizes import KEYS, MIN_COLUMNS, Sizes
 
 MAX_BITS = 12
-MIN_FLOOR = 12
+MIN_FLOOR = 10
 MAX_STRIDE = MAX_GROUPS
 MAX_PAIRS = 1 << 16
 BY_BASE = 1
@@ -29,6 +29,7 @@ BY_COLUMN = 2
 BY_SIZE = 3
 AS_ABOVE = 4
 BY_PLACE = 5
+BY_MAGNITUDE = 6
 MAX_COLUMNS = CHUNK_WORDS
 _HEAD = struct.Struct("<BBBB")
 _LENGTH = struct.Struct("<I")
@@ -37,10 +38,14 @@ _SIZES = struct.Struct("<HIII")
 
 @dataclass(frozen=True, slots=True)
 class BaseBits:
-    """Group by the first `bits` bits of the base; groups of at least 2^`floor` words."""
+    """Group by the first `bits` bits of the base; groups of at least 2^`floor` words.
+
+    Unless `signed`, the bits are those behind the sign.
+    """
 
     bits: int
     floor: int
+    signed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,10 @@ class Context:
             if not 1 <= rule.exponent < min(width, MAX_BITS) or rule.reference >> rule.exponent:
                 raise FormatError("a section has impossible groups")
             return ByKey(rule.keys(self.top), KEYS, rule.floor)
-        if not 1 <= rule.bits <= min(MAX_BITS, width):
+        if not 1 <= rule.bits <= min(MAX_BITS, width - (not rule.signed)):
             raise FormatError("a section has impossible groups")
-        keys = self.top >> self.top.dtype.type(width - rule.bits)
+        held = self.top if rule.signed else self.top << self.top.dtype.type(1)
+        keys = held >> self.top.dtype.type(width - rule.bits)
         return ByKey(keys, 1 << rule.bits, rule.floor)
 
 
@@ -132,7 +138,8 @@ def _head(rule: Rule, context: Context) -> bytes:
     if isinstance(rule, Columns):
         return _HEAD.pack(Mode.GROUPS, BY_COLUMN, rule.stride - 1, rule.phase)
     if isinstance(rule, BaseBits):
-        return _HEAD.pack(Mode.GROUPS, BY_BASE, rule.bits, rule.floor)
+        kind = BY_BASE if rule.signed else BY_MAGNITUDE
+        return _HEAD.pack(Mode.GROUPS, kind, rule.bits, rule.floor)
     if isinstance(rule, Places):
         return _HEAD.pack(Mode.GROUPS, BY_PLACE, rule.floor, 0)
     if context.sizes == rule:
@@ -225,9 +232,9 @@ def _decode_groups(data: memoryview, width: int, context: Context) -> Segment:
 
 def _rule(data: memoryview, context: Context) -> tuple[Grouping, memoryview]:
     kind = data[1] if len(data) >= _HEAD.size else 0
-    if kind == BY_BASE:
+    if kind in (BY_BASE, BY_MAGNITUDE):
         _, _, bits, floor = _HEAD.unpack_from(data)
-        return context.grouping(BaseBits(bits, floor)), data[_HEAD.size :]
+        return context.grouping(BaseBits(bits, floor, kind == BY_BASE)), data[_HEAD.size :]
     if kind == BY_COLUMN:
         _, _, stride, phase = _HEAD.unpack_from(data)
         return context.grouping(Columns(stride + 1, phase)), data[_HEAD.size :]

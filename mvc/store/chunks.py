@@ -12,6 +12,7 @@ from mvc.codec.section import MAX_STRIDE, Columns
 from mvc.codec.segments import Segments, split
 from mvc.objects.model import chunk_id
 from mvc.store.decode import load, load_bytes, load_top
+from mvc.store.kin import Kin, Sketch, sketch
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk
 from mvc.store.resemblance import Trial, choose, usable
@@ -27,7 +28,7 @@ __all__ = [
     "record",
 ]
 
-CHAIN_LIMIT = 8
+CHAIN_LIMIT = 24
 """Deltas in a row at commit time; beyond it a chunk goes against the start of the chain."""
 
 
@@ -60,14 +61,37 @@ class Prepared:
     new: NewChunk | None
     # A chunk that the record needs and that is stored before it.
     factor: NewChunk | None = None
+    # What others may be compared with.
+    sketch: Sketch | None = None
 
 
-def prepare(store: ObjectStore, words: Words, effort: Effort = DEFAULT) -> Prepared:
-    """Hash a chunk and, if it is not stored yet, encode it. Safe in worker threads."""
+def prepare(
+    store: ObjectStore, words: Words, effort: Effort = DEFAULT, kin: Kin | None = None
+) -> Prepared:
+    """Hash a chunk and, if it is not stored yet, encode it. Safe in worker threads.
+
+    A chunk of `kin` may be its base beside those that `words` names.
+    """
     named = _name(words)
+    drawn = None
+    if kin is not None:
+        top = named.segments[0]
+        drawn = sketch(top, words.family, words.dtype, words.columns, words.start)
     if store.contains(named.id):
-        return Prepared(named.id, None)
-    return Prepared(named.id, *_whole(store, words, named, effort, CHAIN_LIMIT))
+        return Prepared(named.id, None, sketch=drawn)
+    if kin is not None and drawn is not None:
+        words = replace(words, bases=_with_kin(words.bases, kin, drawn))
+    return Prepared(named.id, *_whole(store, words, named, effort, CHAIN_LIMIT), drawn)
+
+
+def _with_kin(bases: tuple[ObjectId, ...], kin: Kin, drawn: Sketch) -> tuple[ObjectId, ...]:
+    """Return the bases with the nearest kin: first, unless the first is from the past."""
+    near = kin.nearest(drawn)
+    if near is None:
+        return bases
+    if not bases or kin.knows(bases[0], drawn):
+        return tuple(dict.fromkeys((near, *bases)))
+    return tuple(dict.fromkeys((bases[0], near, *bases[1:])))
 
 
 def code(

@@ -19,6 +19,7 @@ from mvc.base.parallel import ordered_map
 from mvc.codec.chunk import EFFORTS
 from mvc.store.block import Item
 from mvc.store.chunks import Prepared, Words, prepare
+from mvc.store.kin import Kin
 from mvc.store.locks import pinned
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk, PackWriter
@@ -55,6 +56,7 @@ class Transaction:
         self._writer: PackWriter | None = None
         self._reader: StagedReader | None = None
         self._pending: set[ObjectId] = set()
+        self._kin = Kin()
         self._full: list[PackWriter] = []
         # What the published packs take, known after `commit`.
         self.stored_bytes = 0
@@ -81,7 +83,7 @@ class Transaction:
         `chunks` is drawn in the calling thread a few items ahead, so memory stays bounded.
         """
         for prepared in ordered_map(
-            lambda words: prepare(self._store, words, self._effort), chunks
+            lambda words: prepare(self._store, words, self._effort, self._kin), chunks
         ):
             self._add(prepared)
             yield prepared.id
@@ -120,11 +122,13 @@ class Transaction:
         self.close()
 
     def _add(self, prepared: Prepared) -> None:
-        if prepared.new is None or prepared.id in self._pending:
+        if prepared.id in self._pending:
             return
         for chunk in (prepared.factor, prepared.new):
             if chunk is not None and chunk.id not in self._pending:
                 self._put_chunk(chunk)
+        if prepared.sketch is not None:
+            self._kin.note(prepared.id, prepared.sketch)
 
     def _put_chunk(self, chunk: NewChunk) -> None:
         if self._store.contains(chunk.id):

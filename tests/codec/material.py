@@ -317,6 +317,7 @@ def anatomy(section: bytes, width: int) -> Iterator[str]:
     elif mode == Mode.GROUPS:
         yield {
             1: f"groups:base:{body[1]}",
+            6: f"groups:magnitude:{body[1]}",
             2: "groups:column",
             3: "groups:size",
             5: "groups:place",

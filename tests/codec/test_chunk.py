@@ -95,7 +95,7 @@ def test_every_mode_and_kind_is_reached_and_comes_back(word: int, effort: str) -
             "groups>pco",
         }
         if word > 1:
-            expected |= {"sparse", "groups>gaps", "planes:pco", "groups>planes:raw"}
+            expected |= {"sparse", "groups>gaps", "planes:pco"}
             expected |= {"groups:size", "groups:as above"} if word > 2 else {"groups:size"}
     if word > 2:
         expected |= {"lookup"}

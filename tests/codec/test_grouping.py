@@ -122,7 +122,7 @@ def test_groups_by_column_are_those_of_the_rule(
 
 
 @pytest.mark.parametrize(
-    ("bits", "floor"), [(0, 12), (13, 12), (255, 12), (9, 11), (9, 0), (9, 33), (9, 255)]
+    ("bits", "floor"), [(0, 12), (13, 12), (255, 12), (9, 9), (9, 0), (9, 33), (9, 255)]
 )
 def test_impossible_groups_are_refused(bits: int, floor: int) -> None:
     with pytest.raises(FormatError):
@@ -150,3 +150,19 @@ def test_a_grouping_is_worked_out_once() -> None:
     context = Context(10, np.zeros(10, "<u2"))
     assert context.grouping(BaseBits(9, 12)) is context.grouping(BaseBits(9, 12))
     assert context.grouping(Columns(2, 0)) is not context.grouping(Columns(2, 1))
+
+
+def test_more_groups_than_a_byte_can_tell_are_refused() -> None:
+    top = np.arange(1 << 19).astype("<u2")
+    with pytest.raises(FormatError, match="too many"):
+        by_base(top, 12, 10)
+    assert len(by_base(top, 12, 11).sizes) == 256
+
+
+def test_the_sign_of_a_base_does_not_divide_magnitudes() -> None:
+    top = np.arange(1 << 16).astype("<u2")
+    apart = Context(len(top), top).grouping(BaseBits(4, 10, signed=False))
+    assert apart.sizes == (1 << 12,) * 16
+    again = apart.gather(top)
+    assert sorted(again[: 1 << 12] & 0x7FFF) == sorted([*range(1 << 11)] * 2)
+    assert (apart.scatter(again) == top).all()

@@ -34,9 +34,11 @@ def fitted(coding: Coding, width: int) -> Coding:
 def rules(draw: st.DrawFn, count: int, width: int) -> Rule:
     """Return any rule for so many words, whose base has a top unit of `width` bytes."""
     kind = draw(st.sampled_from(["base", "column", "size"]))
-    floor = draw(st.integers(12, 32))
+    floor = draw(st.integers(10, 32))
     if kind == "base":
-        return BaseBits(draw(st.integers(1, min(12, width * 8))), floor)
+        signed = draw(st.booleans())
+        most = min(12, width * 8 - (not signed))
+        return BaseBits(draw(st.integers(1, most)), floor, signed)
     if kind == "column":
         stride = draw(st.integers(2, 256))
         return Columns(stride, draw(st.integers(0, stride - 1)))
@@ -221,7 +223,7 @@ WRONG_GROUPS = {
     "the last kind": groups(255, 9, 12, ALL),
     "no bits": groups(1, 0, 12, ALL),
     "too many bits": groups(1, 13, 12, ALL),
-    "too small a floor": groups(1, 9, 11, ALL),
+    "too small a floor": groups(1, 9, 9, ALL),
     "too large a floor": groups(1, 9, 33, ALL),
     "one column": groups(2, 0, 0, ALL),
     "a phase beyond the stride": groups(2, 1, 2, units(*range(10)), units(*range(10))),
@@ -248,7 +250,7 @@ WRONG_GROUPS = {
     "no exponent": groups(3, 0, 12, ALL, head=levels(1, 2, reference=0)),
     "an exponent as wide as the unit": groups(3, 16, 12, ALL, head=levels(1, 2)),
     "an exponent too wide": groups(3, 12, 12, ALL, head=levels(1, 2)),
-    "a floor too small": groups(3, 8, 11, ALL, head=levels(1, 2)),
+    "a floor too small": groups(3, 8, 9, ALL, head=levels(1, 2)),
     "a floor too large": groups(3, 8, 255, ALL, head=levels(1, 2)),
     "a reference beyond the exponent": groups(3, 8, 12, ALL, head=levels(1, 2, reference=256)),
     "too few columns": groups(3, 8, 12, ALL, head=levels(1, 2, columns=15)),
