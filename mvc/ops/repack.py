@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from mvc.base.errors import IntegrityError, NegativeAnswer, UsageError
@@ -15,7 +15,7 @@ from mvc.repo.reach import Reach, roots
 from mvc.repo.repository import Repository
 from mvc.repo.revisions import peel
 from mvc.store import settled, sweep
-from mvc.store.census import Census, Record, census, nearest, needed
+from mvc.store.census import Record, census, nearest, needed
 from mvc.store.directory import MAX_DEPTH
 from mvc.store.lineage import Lineages
 from mvc.store.locks import alone, maintenance
@@ -46,8 +46,8 @@ class RepackRequest:
 class Summary:
     """How a store is packed: bytes, packs, chunks by depth, and the worst cost of recovery.
 
-    `recovery` is what the chunk that is furthest from its start costs, relative to one without
-    base.
+    `recovery` is what the chunk that is furthest from its start costs, relative to what it would
+    cost without base.
     """
 
     bytes: int
@@ -121,6 +121,8 @@ class _Run:
             raise IntegrityError("a pack is damaged")
         self._packs = census(repo.store)
         self._settled = Settled(limits)
+        # Bytes that chunks would take without base, as far as they were planned.
+        self._alone: dict[ObjectId, float] = {}
 
     def run(self) -> RepackResult:
         """See `repack`."""
@@ -130,18 +132,18 @@ class _Run:
         away = {name for name in repo.offloaded.packs() if name in packs}
         frozen = needed((item for name in away for item in packs[name].ids()), nearest(packs))
         layout = Layout(packs, away | self._settled.packs, frozenset(frozen))
-        before = summary(packs, lines, nearest(packs))
         if self._request.dry_run:
             planned = self._carry_out(layout, lines, None)
+            before = self._summary(lines, nearest(packs))
             saved = _stored(nearest(packs)) - _stored(layout.records)
-            after = summary(packs, lines, layout.records)
-            after = Summary(before.bytes - saved, after.packs, after.depth, after.recovery)
+            after = replace(self._summary(lines, layout.records), bytes=before.bytes - saved)
             return self._result(before, after, planned, layout.coded, 0)
         with Rewriter(repo.store, repo.scratch, self._note) as writer:
             planned = self._carry_out(layout, lines, writer)
+        before = self._summary(lines, nearest(packs))
         postponed = self._sweep(layout, set(writer.packs))
         self._packs = census(repo.store, self._packs)
-        after = summary(self._packs, lines, nearest(self._packs))
+        after = self._summary(lines, nearest(self._packs))
         return self._result(before, after, planned, layout.coded, postponed)
 
     def _result(
@@ -175,6 +177,7 @@ class _Run:
         planned = 0
         for group in groups:
             decisions = planner.decide(group)
+            self._alone.update((item.member.id, item.full) for item in decisions)
             planned += len(decisions)
             repacker.carry_out(decisions)
         repacker.clear(lines.numbers)
@@ -246,27 +249,33 @@ class _Run:
         self._settled.save(self._path, self._staging)
         return len(layout.doomed - gone)
 
+    def _summary(self, lines: Lineages, records: Mapping[ObjectId, Record]) -> Summary:
+        """Return how chunks that versions reach are stored."""
+        depths: Counter[int] = Counter()
+        recovery = Recovery(records)
+        worst = 0.0
+        # What was planned before was within the budget, and is not looked at again.
+        names = self._settled.packs & self._packs.keys()
+        within = {record.id for name in names for record in self._packs[name].chunks}
+        for group in lines.groups():
+            ids = [lines.members[number].id for number in group]
+            known = [records[item] for item in ids if item in records]
+            depths.update(record.depth for record in known)
+            plain = [record.stored / record.raw for record in known if not record.references]
+            share = fmean(plain) if plain else 1.0
+            for record in known:
+                if record.raw >= _TINY:
+                    cost = recovery.of(record.id) / self._whole(record, share)
+                    fine = record.id in within and record.id not in self._alone
+                    worst = max(worst, min(cost, self._limits.budget) if fine else cost)
+        size = sum(pack.size for pack in self._packs.values())
+        return Summary(size, len(self._packs), dict(sorted(depths.items())), worst)
 
-def summary(packs: Census, lines: Lineages, records: Mapping[ObjectId, Record]) -> Summary:
-    """Return how chunks that versions reach are stored."""
-    depths: Counter[int] = Counter()
-    recovery = Recovery(records)
-    worst = 0.0
-    for group in lines.groups():
-        known = [
-            records[lines.members[number].id]
-            for number in group
-            if lines.members[number].id in records
-        ]
-        depths.update(record.depth for record in known)
-        plain = [record.stored / record.raw for record in known if not record.references]
-        share = fmean(plain) if plain else 1.0
-        for record in known:
-            if record.raw >= _TINY:
-                full = share * record.raw + work(record)
-                worst = max(worst, recovery.of(record.id) / full)
-    size = sum(pack.size for pack in packs.values())
-    return Summary(size, len(packs), dict(sorted(depths.items())), worst)
+    def _whole(self, record: Record, share: float) -> float:
+        """Return what recovering a chunk without base would cost."""
+        if not record.references:
+            return record.stored + work(record)
+        return self._alone.get(record.id, share * record.raw) + work(record)
 
 
 def _stored(records: Mapping[ObjectId, Record]) -> int:
