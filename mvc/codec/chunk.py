@@ -34,16 +34,10 @@ FLOOR = 10
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
 FIELDS: dict[tuple[Family, int], tuple[Field, ...]] = {
     ("float", 8): (Field(12), Field(11, signed=False)),
-    ("float", 4): (
-        *map(Field, (9, 10, 11, 12)),
-        *(Field(bits, signed=False) for bits in (7, 8, 9)),
-    ),
-    ("float", 2): (
-        *map(Field, (6, 7, 8, 9, 10, 12)),
-        *(Field(bits, signed=False) for bits in (5, 6, 7, 8, 9)),
-    ),
-    ("float", 1): (*map(Field, (4, 5, 6, 8)), Field(4, signed=False)),
-    ("int", 1): (Field(4), Field(6), Field(8)),
+    ("float", 4): (Field(10), Field(12), Field(7, signed=False), Field(8, signed=False)),
+    ("float", 2): (Field(9), Field(5, signed=False), Field(8, signed=False)),
+    ("float", 1): (Field(5), Field(4, signed=False)),
+    ("int", 1): (Field(6),),
 }
 """Bits of a base word that may form groups; which ones pay is seen from a sample."""
 

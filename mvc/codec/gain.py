@@ -42,7 +42,8 @@ def saving(
     """
     rows = np.unique(keys, return_inverse=True)[1]
     groups = merged(np.bincount(rows), least)
-    return tuple(_saved(_table(rows, residual), groups, share) for residual in residuals)
+    tables = [_table(rows, residual) for residual in residuals]
+    return tuple(_saved(table, _whole(table), groups, share) for table in tables)
 
 
 def savings(
@@ -61,6 +62,7 @@ def savings(
     values, rows = np.unique(keys, return_inverse=True)
     counts = np.bincount(rows)
     tables = [_table(rows, residual) for residual in residuals]
+    whole = [_whole(table) for table in tables]
     found = {}
     for field in candidates:
         sign = 0 if field.signed else 1 << (finest - 1)
@@ -68,14 +70,23 @@ def savings(
         inside = np.unique(folded, return_inverse=True)[1]
         order = np.argsort(inside, kind="stable")
         groups = merged(np.bincount(inside, counts).astype(np.int64), least)[inside[order]]
-        found[field] = tuple(_saved(table[order], groups, share) for table in tables)
+        found[field] = tuple(
+            _saved(table[order], alone, groups, share)
+            for table, alone in zip(tables, whole, strict=True)
+        )
     return found
 
 
-def _saved(table: NDArray[np.int64], groups: NDArray[np.intp], share: float) -> float:
-    """Return the bytes saved by coding runs of rows apart, less what it takes to tell of them."""
+def _whole(table: NDArray[np.int64]) -> float:
+    return _bits(table.sum(axis=0, keepdims=True))
+
+
+def _saved(table: NDArray[np.int64], alone: float, groups: NDArray[np.intp], share: float) -> float:
+    """Return the bytes saved by coding runs of rows apart, less what it takes to tell of them.
+
+    `alone` is the entropy of the columns without the rows.
+    """
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    alone = _bits(table.sum(axis=0, keepdims=True))
     apart = _bits(np.add.reduceat(table, starts, axis=0))
     bins = 2 ** (alone / max(1, int(table.sum())))
     told = (GROUP_BYTES + BIN_BYTES * bins) * (len(starts) - 1)
