@@ -89,6 +89,30 @@ def test_nothing_stands_on_what_does_not_pay() -> None:
     assert plan(nodes, Limits(3.0, 8)) == [None, None]
 
 
+def test_what_is_there_stays_where_nothing_is_smaller() -> None:
+    nodes = [
+        Node(FULL, WORK),
+        Node(FULL, WORK, ((0, 9.0), (2, 9.0))),
+        Node(FULL, WORK, ((0, 9.0), (1, 9.0))),
+    ]
+    limits = Limits(3.0, 8)
+    assert plan(nodes, limits) == [None, 0, 0]
+    smaller = [nodes[0], nodes[1], Node(FULL, WORK, ((0, 9.0), (1, 8.5)))]
+    assert plan(smaller, limits, [None, 0, 1]) == [None, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "now",
+    [[None, 0, 1], [None, 2, 1], [None, 2, 0]],
+    ids=["above the budget", "a circle", "not an edge"],
+)
+def test_what_cannot_stay_is_planned_anew(now: list[int | None]) -> None:
+    nodes = [Node(FULL, WORK), *[Node(FULL, WORK, ((0, 20.0), (3 - n, 15.0))) for n in (1, 2)]]
+    nodes[2] = Node(FULL, WORK, ((1, 15.0),)) if now[2] == 0 else nodes[2]
+    found = costs(nodes, plan(nodes, Limits(2.0, 8), now))
+    assert all(cost <= 2 * (FULL + WORK) for _, cost, _ in found)
+
+
 def test_settled_records_stay_and_can_be_bases() -> None:
     nodes = [
         Node(FULL, WORK, (), (40.0, 2)),
@@ -111,7 +135,8 @@ def test_a_plan_has_no_circles_and_keeps_its_limits(data: st.DataObject) -> None
         settled = (draw.uniform(20, 60), draw.randrange(4)) if draw.random() < 0.15 else None
         edges = () if settled else tuple((other, draw.uniform(1, 30)) for other in others)
         nodes.append(Node(draw.uniform(15, 30), draw.uniform(0, 3), edges, settled))
-    found = costs(nodes, plan(nodes, limits))
+    now = [draw.choice([None, *(base for base, _ in node.edges)]) for node in nodes]
+    found = costs(nodes, plan(nodes, limits, data.draw(st.sampled_from([None, now]))))
     for node, (size, cost, depth) in zip(nodes, found, strict=True):
         if node.settled is None:
             assert size <= node.full
