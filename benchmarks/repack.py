@@ -69,6 +69,7 @@ def chain(name: str, files: Sequence[Path], work: Path) -> tuple[list[str], list
     repository.remove()
     total = sum(one.wall for one in commits)
     time = [name, f"{total / len(files):.2f} s", *_compared(whole, backs)]
+    print(" | ".join(size), " | ".join(time), sep="\n", file=sys.stderr)
     print(
         f"{name}: bytes {'kept' if excess <= LIMIT_BYTES else 'EXCEEDED'}, "
         f"recovery {'kept' if after.recovery <= LIMIT_TIME else 'EXCEEDED'}",
@@ -153,7 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(heading("benchmarks.repack", [f"--only {' '.join(args.only)}"] if args.only else []))
+    flags = [f"--versions {args.versions}", f"--devices {args.devices}"]
+    flags += [f"--only {' '.join(args.only)}"] if args.only else []
+    print(heading("benchmarks.repack", flags))
     for head, rows in ((SIZE_HEAD, sizes), (TIME_HEAD, times), (fleets.HEAD, fleet)):
         if rows:
             print(table(head, rows), end="\n\n")

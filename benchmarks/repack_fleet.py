@@ -49,6 +49,7 @@ def rows(files: Sequence[Path], devices: int, work: Path) -> list[list[str]]:
             part("check", one.folder, folder)
             one.run("fsck")
             found.append(_row(name, devices, len(chosen), raw, before, one.shape(), spent))
+            print(" | ".join(found[-1]), file=sys.stderr)
             one.remove()
     return found
 
