@@ -22,6 +22,8 @@ from mvc.codec.segments import Segment, Segments
 from mvc.codec.sizes import Sizes
 
 SAMPLE_UNITS = 1 << 14
+SAMPLE_SHARE = 16
+"""A sample is this part of a chunk, from a quarter of the units above up to all of them."""
 GAIN = 0.97
 """A delta must be so much smaller than no delta: it costs whoever reads it another chunk."""
 GROUP_GAIN = 0.99
@@ -59,14 +61,19 @@ class Transform(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much time coding may take: with `entropy`, groups and pcodec beside zstd."""
+    """How much time coding may take.
+
+    With `entropy`, groups and pcodec are tried beside zstd. If `thorough`, the words of a delta
+    are restored on its base and compared; if not, its sections are decoded and compared.
+    """
 
     name: str
     entropy: bool
+    thorough: bool
 
 
-DEFAULT = Effort("default", entropy=True)
-FAST = Effort("fast", entropy=False)
+DEFAULT = Effort("default", entropy=True, thorough=True)
+FAST = Effort("fast", entropy=False, thorough=False)
 EFFORTS = {effort.name: effort for effort in (DEFAULT, FAST)}
 
 
@@ -134,7 +141,10 @@ def encode(
     coded = Coded(plan.transform, _sections(prepared, plan, segments, context))
     if coded.transform is Transform.FLOAT_DELTA and matrix is not None and low_rank and held:
         coded = _lower(coded, segments, held, matrix)
-    _verify(coded, segments, held, context)
+    if effort.thorough or not plan.transform.needs_base:
+        _verify(coded, segments, held, context)
+    else:
+        _verify_sections(coded, prepared, context)
     return coded
 
 
@@ -239,10 +249,11 @@ def _choose(
     columns: Columns | None,
     matrix: Matrix | None,
 ) -> _Plan:
-    taken = tuple(plain.sample(part, SAMPLE_UNITS) for part in segments)
+    units = _units(len(segments[0]))
+    taken = tuple(plain.sample(part, units) for part in segments)
     if base is None:
         return _alone(taken, family, effort, columns)
-    other = tuple(plain.sample(part, SAMPLE_UNITS) for part in base)
+    other = tuple(plain.sample(part, units) for part in base)
     kind = Transform.FLOAT_DELTA if family == "float" else Transform.INTEGER_DELTA
     residual = _apply(kind, taken, other)
     against = _Plan(kind, *_estimate(residual, family, effort), effort.entropy)
@@ -252,6 +263,10 @@ def _choose(
         return against
     alone = _alone(taken, family, effort, columns)
     return against if against.cost < GAIN * alone.cost else alone
+
+
+def _units(count: int) -> int:
+    return min(SAMPLE_UNITS, max(SAMPLE_UNITS // 4, count // SAMPLE_SHARE))
 
 
 def _alone(taken: Segments, family: Family, effort: Effort, columns: Columns | None) -> _Plan:
@@ -290,7 +305,7 @@ def _grouped(
         return plan
     count, taken = len(segments[0]), len(residual[0])
     floor = max(FLOOR, (count // MAX_GROUPS - 1).bit_length())
-    tops = plain.sample(base[0], SAMPLE_UNITS)
+    tops = plain.sample(base[0], _units(count))
     least, share = max(16, (taken << floor) // count), taken / count
     saved = savings(tops, residual, fields, least, share)
     best = max(saved, key=lambda item: sum(saved[item]))
@@ -298,7 +313,7 @@ def _grouped(
     gains, told = saved[best], 0.0
     held = _row_sizes(segments, base, matrix, floor)
     if held is not None:
-        keys = held.keys_at(tops, plain.sampled(count, SAMPLE_UNITS))
+        keys = held.keys_at(tops, plain.sampled(count, _units(count)))
         others = saving(keys, residual, least, share)
         levels = LEVEL_BYTES * len(held.levels) * share
         if sum(others) - levels > sum(gains):
@@ -386,6 +401,19 @@ def _verify(coded: Coded, segments: Segments, base: Segments | None, context: Co
         again = merged.decode(coded.sections, widths, held, coded.right)
     else:
         again = _decode(coded.transform, coded.sections, widths, held, context)
+    _compare(again, segments)
+
+
+def _verify_sections(coded: Coded, prepared: Segments, context: Context) -> None:
+    context.above = context.sizes = None
+    again = tuple(
+        section.decode(data, part.itemsize, context)
+        for data, part in zip(coded.sections, prepared, strict=True)
+    )
+    _compare(again, prepared)
+
+
+def _compare(again: Segments, segments: Segments) -> None:
     for one, two in zip(again, segments, strict=True):
         if not bool((one == two).all()):
             raise IntegrityError(
