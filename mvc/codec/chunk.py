@@ -249,10 +249,10 @@ def _choose(
     columns: Columns | None,
     matrix: Matrix | None,
 ) -> _Plan:
+    if base is None:
+        return _alone(segments, family, effort, columns)
     units = _units(len(segments[0]))
     taken = tuple(plain.sample(part, units) for part in segments)
-    if base is None:
-        return _alone(taken, family, effort, columns)
     other = tuple(plain.sample(part, units) for part in base)
     kind = Transform.FLOAT_DELTA if family == "float" else Transform.INTEGER_DELTA
     residual = _apply(kind, taken, other)
@@ -261,16 +261,19 @@ def _choose(
         against = _grouped(against, residual, family, segments, base, matrix)
     if against.cost < GAIN * _quick(_apply(_plain(family), taken, None), effort):
         return against
-    alone = _alone(taken, family, effort, columns)
-    return against if against.cost < GAIN * alone.cost else alone
+    alone = _alone(segments, family, effort, columns)
+    share = len(taken[0]) / min(len(segments[0]), SAMPLE_UNITS)
+    return against if against.cost < GAIN * alone.cost * share else alone
 
 
 def _units(count: int) -> int:
+    """Return the size of the sample that tells whether a delta pays, and how to code it."""
     return min(SAMPLE_UNITS, max(SAMPLE_UNITS // 4, count // SAMPLE_SHARE))
 
 
-def _alone(taken: Segments, family: Family, effort: Effort, columns: Columns | None) -> _Plan:
+def _alone(segments: Segments, family: Family, effort: Effort, columns: Columns | None) -> _Plan:
     kind = _plain(family)
+    taken = tuple(plain.sample(part, SAMPLE_UNITS) for part in segments)
     plan = _Plan(kind, *_estimate(_apply(kind, taken, None), family, effort), effort.entropy)
     if columns is not None and effort.entropy:
         return replace(plan, rule=columns, codings=(Coding(Mode.PCO),) * len(taken))
