@@ -162,6 +162,14 @@ def decode(section: bytes | memoryview, width: int, context: Context) -> Segment
     return plain.decode(data, context.count, width)
 
 
+def row_of(section: bytes) -> tuple[int, int] | None:
+    """Return the words of a row and where in it a section begins, None where it does not tell."""
+    if section[:2] != bytes([Mode.GROUPS, BY_SIZE]) or len(section) < _HEAD.size + _SIZES.size:
+        return None
+    _, columns, start, _ = _SIZES.unpack_from(section, _HEAD.size)
+    return columns, start
+
+
 def lookup(segment: Segment, above: Segment, *, entropy: bool) -> bytes | None:
     """Return the section of a palette, None where it holds too many pairs.
 

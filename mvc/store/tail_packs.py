@@ -12,7 +12,7 @@ from pathlib import Path
 from mvc.base import fileio
 from mvc.base.dtypes import Family
 from mvc.base.errors import FormatError, IntegrityError, NotFoundError
-from mvc.codec import merged
+from mvc.codec import merged, section
 from mvc.codec.chunk import Transform
 from mvc.codec.segments import join
 from mvc.storage import keys
@@ -109,10 +109,12 @@ def rebuild(store: ObjectStore, pack: str, source: TailSource, scratch: Path) ->
 def _words(reader: PackReader, entry: ChunkEntry, data: memoryview) -> Words:
     """Return the words of a record as what they were coded as."""
     bases = (entry.base,) if entry.base else ()
-    if entry.transform != Transform.LOW_RANK:
-        return Words(data, entry.word, _family(entry), bases)
-    dtype, columns, start = merged.place(reader.sections(entry, 1)[0])
-    return Words(data, entry.word, "float", bases, dtype, columns, start)
+    (first,) = reader.sections(entry, 1)
+    if entry.transform == Transform.LOW_RANK:
+        return Words(data, entry.word, "float", bases, *merged.place(first))
+    columns, start = section.row_of(first) or (0, 0)
+    dtype = f"float{8 * entry.word}" if columns else ""
+    return Words(data, entry.word, _family(entry), bases, dtype, columns, start)
 
 
 def _family(entry: ChunkEntry) -> Family:

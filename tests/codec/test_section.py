@@ -367,3 +367,13 @@ def test_a_stream_or_frame_inside_a_section_must_be_of_its_length() -> None:
     ):
         with pytest.raises(FormatError):
             section.decode(groups(1, 9, 12, bad), 2, Context(20, BASE))
+
+
+def test_levels_of_rows_tell_where_their_rows_are() -> None:
+    base = np.arange(5000, dtype="<u2")
+    sizes = Sizes(8, 12, 100, 96, 7, bytes(-(-(7 + 5000) // 96)))
+    whole = section._head(sizes, Context(5000, base))
+    assert section.row_of(whole) == (96, 7)
+    assert section.row_of(whole[:8]) is None
+    assert section.row_of(section._head(BaseBits(3, 12), Context(5000, base)) + bytes(40)) is None
+    assert section.row_of(b"") is None

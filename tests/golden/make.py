@@ -61,7 +61,8 @@ LABELS = {
 WANTED = {
     *("PLAIN", "ROTATED", "INTEGER_DELTA", "FLOAT_DELTA", "LOW_RANK"),
     *("constant", "raw", "planes:zstd", "planes:constant", "pco", "gaps", "lookup", "sparse"),
-    *("groups:base", "groups:size", "groups:column", "groups:place"),
+    *("groups:base", "groups:magnitude", "groups:size", "groups:as above"),
+    *("groups:column", "groups:place"),
 }
 ROWS, COLUMNS = 128, 96
 
@@ -189,7 +190,7 @@ def changed(arrays: Arrays, seed: int, how: str) -> Arrays:
         if how == "train" and array.dtype.kind == "f" and name != "same":
             moved = values * (1 - 1e-4) + rng.choice([-1, 1], array.shape) * 3e-5
             out[name] = moved.astype(array.dtype)
-        if how == "rows" and name in ("rows", "wide"):
+        if how == "rows" and array.ndim == 2:
             size = 2.0 ** -rng.integers(4, 16, (len(array), 1))
             out[name] = (values + size * rng.normal(0, 0.02, array.shape)).astype(array.dtype)
         if how == "few":
@@ -268,8 +269,8 @@ def pieces(store: ObjectStore) -> set[str]:
             for data, width in zip(sections, widths, strict=True):
                 for piece in anatomy(data, width):
                     whole = piece.split(">")[-1]
-                    short = "groups:base" if whole.startswith("groups:base") else whole
-                    found.add(short)
+                    # Without the number of bits behind it.
+                    found.add(whole.rstrip("0123456789").rstrip(":"))
     return found
 
 
