@@ -16,6 +16,7 @@ from mvc.base.errors import FormatError, IntegrityError
 from mvc.codec import delta, merged, pco, plain, section, sizes, sparse, zstd
 from mvc.codec.gain import Field, saving, savings
 from mvc.codec.grouping import MAX_GROUPS
+from mvc.codec.matrix import Matrix
 from mvc.codec.plain import Coding, Mode
 from mvc.codec.section import BaseBits, Columns, Context, Rule
 from mvc.codec.segments import Segment, Segments
@@ -78,19 +79,6 @@ EFFORTS = {effort.name: effort for effort in (DEFAULT, FAST)}
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """Where the words of a chunk lie in their matrix.
-
-    `dtype` is the element type, `columns` the words of a row and `start` the place of the chunk's
-    first word in the tensor.
-    """
-
-    dtype: str
-    columns: int
-    start: int
-
-
-@dataclass(frozen=True, slots=True)
 class Coded:
     """The sections of one chunk, most significant first."""
 
@@ -150,11 +138,8 @@ def encode(
 
 def _lower(coded: Coded, segments: Segments, base: Segments, matrix: Matrix) -> Coded:
     """Return a low-rank delta where there is one and it is smaller."""
-    found = merged.encode(segments, base, matrix.dtype, matrix.columns, matrix.start)
-    if found is None:
-        return coded
-    other = Coded(Transform.LOW_RANK, found.sections, found.right)
-    return min(coded, other, key=lambda one: one.size)
+    found = merged.encode(segments, base, matrix, coded.size)
+    return coded if found is None else Coded(Transform.LOW_RANK, found.sections, found.right)
 
 
 def decode(

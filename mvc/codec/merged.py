@@ -7,6 +7,7 @@ predicted from the base's top segment alone, since a model can be read without t
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -17,35 +18,63 @@ from mvc.codec.lowrank_bytes import decode_left, decode_right, encode_left, enco
 from mvc.codec.lowrank_find import find_right
 from mvc.codec.lowrank_fit import fit_left
 from mvc.codec.lowrank_words import FLOATS
+from mvc.codec.matrix import Matrix
 from mvc.codec.segments import Segment, Segments
 
 DTYPES = ("float32", "bfloat16", "float16")
 SAMPLE_UNITS = 1 << 15
 PLACE_FLOOR = 12
+SHARED_GAIN = 0.9
+"""A factor that another chunk found must leave so much less than a plain delta does."""
 _HEAD = struct.Struct("<BIII")
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The sections of a low-rank delta, and the bytes of the right factor."""
+    """The sections of a low-rank delta, and the bytes of the right factor.
+
+    `shared` says that another chunk found the factor, so that it is stored already.
+    """
 
     sections: tuple[bytes, ...]
     right: bytes
+    shared: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is to be stored for this chunk."""
+        return sum(map(len, self.sections)) + (0 if self.shared else len(self.right))
 
 
-def encode(new: Segments, base: Segments, dtype: str, columns: int, start: int) -> Merged | None:
-    """Return the sections of a chunk, None where its change is not of low rank.
-
-    `columns` is the words of a row and `start` the place of the first word in the tensor.
-    """
-    if dtype not in DTYPES or columns < 1:
+def encode(new: Segments, base: Segments, matrix: Matrix, limit: float = math.inf) -> Merged | None:
+    """Return a low-rank delta of less than `limit` bytes, None where the change is not one."""
+    if matrix.dtype not in DTYPES or matrix.columns < 1:
         return None
-    first = start % columns
-    right = find_right(new, base, dtype, columns, first)
-    stored = None if right is None else encode_right(right)
+    known = matrix.rights.latest if matrix.rights else None
+    if known is not None:
+        again = _encode(new, base, matrix, known, shared=True)
+        if again is not None and again.size < SHARED_GAIN * limit:
+            return again
+    first = matrix.start % matrix.columns
+    right = find_right(new, base, matrix.dtype, matrix.columns, first, matrix.rows or None)
+    found = None if right is None else _encode(new, base, matrix, right, shared=False)
+    # Rows that are left to others share the cost of the factor.
+    share = max(1, matrix.rows * matrix.columns // max(1, len(new[0])))
+    if found is None or found.size - len(found.right) * (1 - 1 / share) >= limit:
+        return None
+    if matrix.rights is not None:
+        matrix.rights.latest = right
+    return found
+
+
+def _encode(
+    new: Segments, base: Segments, matrix: Matrix, right: lowrank.Factor, *, shared: bool
+) -> Merged | None:
+    stored = encode_right(right)
     # It is a chunk of bytes.
-    if right is None or stored is None or len(stored) > CHUNK_WORDS:
+    if len(stored) > CHUNK_WORDS:
         return None
+    dtype, columns, first = matrix.dtype, matrix.columns, matrix.start % matrix.columns
     left = fit_left(new, base, dtype, columns, first, right)
     coded = encode_left(left)
     head = _HEAD.pack(DTYPES.index(dtype), columns, first, len(coded)) + coded
@@ -57,7 +86,7 @@ def encode(new: Segments, base: Segments, dtype: str, columns: int, start: int) 
         whole = lowrank.predict(base, dtype, columns, first, factors)
         residual = delta.residual(new, whole, floats=True)
         parts += [_section(part, section.Context(len(part))) for part in residual[1:]]
-    return Merged(tuple(parts), stored)
+    return Merged(tuple(parts), stored, shared)
 
 
 def decode(

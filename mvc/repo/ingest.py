@@ -16,6 +16,7 @@ from mvc.base.dtypes import CHUNK_WORDS, Dtype
 from mvc.base.errors import LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.codec.matrix import Rights
 from mvc.codec.segments import swapped
 from mvc.formats import registry
 from mvc.formats.base import Extent, Located, Source, checked
@@ -249,6 +250,8 @@ def _words(source: Source, part: _Part, note: Callable[[bytes], bytes]) -> Itera
     stride = dtypes.block_bytes(kind.label)
     step = kind.word * CHUNK_WORDS
     past = [content for content in part.bases() if content.word == kind.word]
+    rights = Rights() if columns and part.size > step else None
+    rows = part.extent.shape[0] if part.extent and rights else 0
     for number, at in enumerate(range(0, part.size, step)):
         data: bytes | memoryview = note(source.read_at(part.offset + at, min(step, part.size - at)))
         if part.extent and part.extent.big_endian:
@@ -263,4 +266,6 @@ def _words(source: Source, part: _Part, note: Callable[[bytes], bytes]) -> Itera
             columns,
             number * CHUNK_WORDS,
             stride,
+            rows=rows,
+            rights=rights,
         )

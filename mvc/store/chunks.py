@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from mvc.base.dtypes import Family
 from mvc.base.ids import ObjectId, digest
 from mvc.codec import chunk as codec
-from mvc.codec.chunk import DEFAULT, Effort, Matrix
+from mvc.codec.chunk import DEFAULT, Effort
+from mvc.codec.matrix import Matrix, Rights
 from mvc.codec.section import MAX_STRIDE, Columns
 from mvc.codec.segments import Segments, split
 from mvc.objects.model import chunk_id
@@ -39,7 +40,8 @@ class Words:
     `data` is little-endian and a whole number of words; `bases` are chunks that it may resemble,
     the most likely first. Where the words are those of a matrix, `dtype` is its element type,
     `columns` the words of a row and `start` the place of the first word in the tensor; `stride` is
-    the bytes of a block of quantised elements. `trial` is shared by the chunks of a file.
+    the bytes of a block of quantised elements. `trial` is shared by the chunks of a file, and
+    `rights` by those of a matrix of `rows` rows.
     """
 
     data: bytes | memoryview
@@ -51,6 +53,8 @@ class Words:
     start: int = 0
     stride: int = 0
     trial: Trial | None = None
+    rows: int = 0
+    rights: Rights | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def _record(
         base[1] if base else None,
         effort=effort,
         columns=_columns(words),
-        matrix=Matrix(words.dtype, words.columns, words.start) if words.columns else None,
+        matrix=_matrix(words),
         low_rank=low_rank,
     )
     entry = base[0] if base and coded.transform.needs_base else None
@@ -162,6 +166,12 @@ def _whole(
         return new, None
     factor = record(store, Words(right, 1, "opaque"))
     return replace(new, factors=factor.id), factor
+
+
+def _matrix(words: Words) -> Matrix | None:
+    if not words.columns:
+        return None
+    return Matrix(words.dtype, words.columns, words.start, words.rows, words.rights)
 
 
 def _columns(words: Words) -> Columns | None:

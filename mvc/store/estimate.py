@@ -13,6 +13,7 @@ from mvc.base.dtypes import Family
 from mvc.base.ids import ObjectId
 from mvc.codec import merged as low_rank
 from mvc.codec import zstd
+from mvc.codec.matrix import Matrix
 from mvc.codec.segments import UNITS, join
 from mvc.store.decode import load
 from mvc.store.lineage import Member
@@ -97,8 +98,8 @@ def against(sample: Sample, base: Sample, family: Family) -> float:
 def merged(store: ObjectStore, new: Member, base: Member) -> int | None:
     """Return the bytes of a low-rank delta with its factor, None where there is none that pays."""
     segments, held = load(store, new.id), load(store, base.id)
-    found = low_rank.encode(segments, held, new.kind.dtype, new.kind.columns, new.start)
-    return None if found is None else sum(map(len, found.sections)) + len(found.right)
+    found = low_rank.encode(segments, held, Matrix(new.kind.dtype, new.kind.columns, new.start))
+    return None if found is None else found.size
 
 
 def _packed(words: Sample, planes: NDArray[np.uint8]) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mvc.codec import chunk, merged
 from mvc.codec.chunk import Transform
+from mvc.codec.matrix import Matrix
 from mvc.codec.segments import Segments
 from tests.codec import golden
 
@@ -34,7 +35,7 @@ def made(kind: str, word: int) -> merged.Merged:
     _, right = golden.adapter(COUNT)
     exact = right * 2.0 ** (golden.units(kind) + 8)
     with mock.patch.object(merged, "find_right", return_value=exact):
-        record = merged.encode(new, base, kind, golden.COLUMNS, golden.START)
+        record = merged.encode(new, base, Matrix(kind, golden.COLUMNS, golden.START))
     assert record is not None
     return record
 

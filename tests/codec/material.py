@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.codec import chunk
-from mvc.codec.chunk import DEFAULT, EFFORTS, Coded, Effort, Matrix
+from mvc.codec.chunk import DEFAULT, EFFORTS, Coded, Effort
+from mvc.codec.matrix import Matrix
 from mvc.codec.plain import Mode, Plane
 from mvc.codec.section import Columns
 from mvc.codec.segments import Segments, join, split

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mvc.base.dtypes import SEGMENTS
 from mvc.base.errors import FormatError, IntegrityError
 from mvc.codec import chunk, delta, plain, section
-from mvc.codec.chunk import DEFAULT, EFFORTS, FAST, Coded, Matrix, Transform
+from mvc.codec.chunk import DEFAULT, EFFORTS, FAST, Coded, Transform
+from mvc.codec.matrix import Matrix
 from mvc.codec.section import Columns
 from mvc.codec.segments import Segments, split
 from tests.codec.material import (

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from mvc.base.errors import FormatError
 from mvc.codec import chunk, lowrank, merged
-from mvc.codec.chunk import Coded, Matrix, Transform
+from mvc.codec.chunk import Coded, Transform
 from mvc.codec.lowrank_bytes import encode_right
 from mvc.codec.lowrank_fit import on_grid
 from mvc.codec.lowrank_words import FLOATS
+from mvc.codec.matrix import Matrix, Rights
 from mvc.codec.segments import Segments, join, split
 from tests.codec.material import same
 from tests.codec.test_lowrank_fit import TYPES, hows, low_rank, odd_words, seeds, sides
@@ -108,9 +109,51 @@ def test_any_factor_gives_words_back(change: Change, rank: int, scale: float, se
     right = factor(rank, change.columns, scale, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merged, "find_right", lambda *_, **__: right)
-        found = merged.encode(change.new, change.base, change.kind, change.columns, change.start)
+        found = merged.encode(
+            change.new, change.base, Matrix(change.kind, change.columns, change.start)
+        )
     assert found is not None
     change.check(Coded(Transform.LOW_RANK, found.sections, found.right))
+
+
+def chunks_of(change: Change, rows: int, rights: Rights | None) -> list[Coded]:
+    """Return a matrix coded in chunks of so many rows."""
+    size, total = rows * change.columns, len(change.new[0]) // change.columns
+    found = []
+    for at in range(0, len(change.new[0]), size):
+        new, base = (
+            tuple(part[at : at + size] for part in side) for side in (change.new, change.base)
+        )
+        matrix = Matrix(change.kind, change.columns, at, total if rights else 0, rights)
+        coded = chunk.encode(new, "float", base, matrix=matrix, low_rank=True)
+        Change(change.kind, change.columns, at, new, base).check(coded)
+        found.append(coded)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_of_one_matrix_share_the_factor_of_the_first(kind: str) -> None:
+    change = merge(kind, rows=400, columns=512)
+    apart, together = chunks_of(change, 100, None), chunks_of(change, 100, Rights())
+    assert len({coded.right for coded in apart}) == 4
+    assert {coded.transform for coded in together} == {Transform.LOW_RANK}
+    (right,) = {coded.right for coded in together}
+    assert right is not None
+    stored = sum(coded.size - len(right) for coded in together) + len(right)
+    assert stored < 0.8 * sum(coded.size for coded in apart)
+
+
+def test_a_chunk_that_the_factor_of_another_does_not_suit_finds_its_own() -> None:
+    one, other = merge("float32", rows=100, rank=3), merge("float32", rows=100, rank=6)
+    rights = Rights()
+    found = []
+    for change in (one, other):
+        matrix = Matrix("float32", change.columns, 0, 200, rights)
+        coded = chunk.encode(change.new, "float", change.base, matrix=matrix, low_rank=True)
+        change.check(coded)
+        found.append(coded)
+    assert [coded.transform for coded in found] == [Transform.LOW_RANK] * 2
+    assert found[0].right != found[1].right
 
 
 @pytest.mark.parametrize("start", [0, 5])
@@ -154,7 +197,7 @@ def test_a_base_of_another_length_counts_as_cut_or_repeated(how: str) -> None:
 def test_only_floats_whose_rows_are_known_have_low_rank_deltas() -> None:
     change = merge("float32")
     for dtype, columns in (("float64", 192), ("int32", 192), ("", 192), ("float32", 0)):
-        assert merged.encode(change.new, change.base, dtype, columns, 0) is None
+        assert merged.encode(change.new, change.base, Matrix(dtype, columns, 0)) is None
     assert chunk.encode(change.new, "float", change.base, low_rank=True).right is None
     for family in ("int", "opaque"):
         coded = chunk.encode(change.new, family, change.base, matrix=change.matrix, low_rank=True)
@@ -174,7 +217,9 @@ def test_changed_records_give_segments_or_a_format_error(
     right = factor(rank, change.columns, 0.02, 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merged, "find_right", lambda *_, **__: right)
-        found = merged.encode(change.new, change.base, change.kind, change.columns, change.start)
+        found = merged.encode(
+            change.new, change.base, Matrix(change.kind, change.columns, change.start)
+        )
     assert found is not None
     parts = [bytearray(part) for part in (*found.sections, found.right)]
     target = data.draw(st.sampled_from(parts))
@@ -199,7 +244,7 @@ def test_a_record_and_its_factors_must_fit_each_other() -> None:
     right = factor(2, 64, 0.02, 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merged, "find_right", lambda *_, **__: right)
-        found = merged.encode(change.new, change.base, "float32", 64, 0)
+        found = merged.encode(change.new, change.base, Matrix("float32", 64, 0))
     assert found is not None
     count = len(change.new[0])
 
