@@ -85,6 +85,7 @@ def measure(
 
 
 SPREAD = 63
+HEADROOM = 80
 _TINY = 2.0**-300
 
 
@@ -103,4 +104,5 @@ def _changes(
         scale = 256.0**one.itemsize
         steps = steps * scale + (one[places].astype(np.float64) - two[places])
     fields = _exponents(base[0][places], exponent).astype(np.float64)
-    return np.abs(steps) * np.exp2(fields - (1 << exponent - 1))
+    # The largest step at the largest exponent, summed over a row, is still finite.
+    return np.abs(steps) * np.exp2(fields - (1 << exponent - 1) - HEADROOM)
