@@ -10,10 +10,14 @@ Versioning" (2015), and hard; here: grow the forest as they do (MP), then improv
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 ROUNDS = 8
+STARTS = 3
+HUB_STEPS = (5, 7, 9, 11, 13, 15, 17, 21, 25, 33, 49, 65)
 AS_GOOD = 0.995
 """A plan made from what is there must be smaller than this, as it may be a tangle."""
 _GAIN = 1e-9
@@ -52,16 +56,37 @@ def plan(
     forests = [_Forest(nodes, limits) for _ in range(3)]
     forests[0].grow()
     forests[1].spread()
-    if now is None or not forests[2].adopt(now):
-        forests.pop()
+    forests[2] = _from_hubs(nodes, limits)
+    kept = _Forest(nodes, limits)
+    adopted = now is not None and kept.adopt(now)
+    if adopted:
+        forests.append(kept)
     for forest in forests:
         rounds = 0
         while forest.improve() and rounds < ROUNDS:
             rounds += 1
     totals = [forest.total for forest in forests]
-    if len(totals) > 2:
-        totals[2] /= AS_GOOD
+    if adopted:
+        totals[-1] /= AS_GOOD
     return forests[totals.index(min(totals))].base
+
+
+def _from_hubs(nodes: Sequence[Node], limits: Limits) -> _Forest:
+    """Return the smallest of forests that grow from every so manieth node.
+
+    In a long chain of small steps the best plan goes from a start to hubs, and from each of them in
+    small steps both ways, as far as the budget allows.
+    """
+    users = Counter(base for node in nodes for base, _ in node.edges)
+    starts = [start for start, _ in users.most_common(STARTS)] or [0]
+    steps = [step for step in HUB_STEPS if 2 * step <= len(nodes)] or HUB_STEPS[:1]
+    best = None
+    for start, step in product(starts, steps):
+        forest = _Forest(nodes, limits)
+        forest.grow(start, range(step // 2, len(nodes), step))
+        if best is None or forest.total < best.total:
+            best = forest
+    return best or _Forest(nodes, limits)
 
 
 class _Forest:
@@ -87,15 +112,27 @@ class _Forest:
             for base, size in node.edges:
                 self._users[base].append((number, size))
 
-    def grow(self) -> None:
-        """Take in one node after another, each the cheapest that the budget allows."""
+    def grow(self, start: int = -1, hubs: Sequence[int] = ()) -> None:
+        """Take in one node after another, each the cheapest that the budget allows.
+
+        A start comes first, and hubs straight on it.
+        """
+        inside = [False] * len(self._nodes)
+        best = [node.full for node in self._nodes]
         queue = [
             (0.0 if node.settled else node.full, number, -1)
             for number, node in enumerate(self._nodes)
         ]
         heapq.heapify(queue)
-        inside = [False] * len(self._nodes)
-        best = [node.full for node in self._nodes]
+        if start >= 0:
+            sizes = dict(self._users[start])
+            near = [hub for hub in hubs if hub in sizes and self._fits(hub, start, sizes[hub])]
+            for hub in near:
+                self._attach(hub, start, sizes[hub])
+            for hub in (start, *near):
+                inside[hub] = True
+            for hub in (start, *near):
+                self._offer(hub, inside, best, queue)
         while queue:
             size, number, base = heapq.heappop(queue)
             if inside[number]:
@@ -103,10 +140,20 @@ class _Forest:
             inside[number] = True
             if base >= 0:
                 self._attach(number, base, size)
-            for user, bytes_ in self._users[number]:
-                if not inside[user] and bytes_ < best[user] and self._fits(user, number, bytes_):
-                    best[user] = bytes_
-                    heapq.heappush(queue, (bytes_, user, number))
+            self._offer(number, inside, best, queue)
+
+    def _offer(
+        self,
+        base: int,
+        inside: list[bool],
+        best: list[float],
+        queue: list[tuple[float, int, int]],
+    ) -> None:
+        """Let those nodes wait in the queue that come cheaper with a base that is inside."""
+        for user, size in self._users[base]:
+            if not inside[user] and size < best[user] and self._fits(user, base, size):
+                best[user] = size
+                heapq.heappush(queue, (size, user, base))
 
     def adopt(self, bases: Sequence[int | None]) -> bool:
         """Take over bases from the start of each chain on; return whether they keep the limits."""

@@ -243,3 +243,16 @@ def test_whatever_goes_the_rest_can_be_decoded(seed: int) -> None:
                     if copy.id == base and copy.depth < record.depth
                 ]
                 assert lower
+
+
+def test_a_long_chain_of_small_steps_goes_through_hubs() -> None:
+    """As in bf16: a step takes 4 % of a whole version, and 16 steps 16 %."""
+    count, full = 100, 66.0
+    bases = candidates([number - 1 for number in range(count)])
+    nodes = [
+        Node(full, 5.0, tuple((b, 2.8 * abs(number - b) ** 0.5) for b in found))
+        for number, found in enumerate(bases)
+    ]
+    found = costs(nodes, plan(nodes, Limits(2.0, 8)))
+    assert sum(size for size, _, _ in found) < 1.3 * (full + 2.8 * (count - 1))
+    assert max(cost for _, cost, _ in found) <= 2 * (full + 5.0)
