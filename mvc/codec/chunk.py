@@ -17,7 +17,7 @@ from mvc.codec import delta, merged, pco, plain, section, sizes, sparse, zstd
 from mvc.codec.gain import Field, saving, savings
 from mvc.codec.grouping import MAX_GROUPS
 from mvc.codec.matrix import Matrix
-from mvc.codec.plain import Coding, Mode
+from mvc.codec.plain import Coding, Mode, Plane
 from mvc.codec.section import BaseBits, Columns, Context, Rule
 from mvc.codec.segments import Segment, Segments
 from mvc.codec.sizes import Sizes
@@ -34,6 +34,9 @@ LEVEL_BYTES = 0.7
 """About what the level of a row takes when it is stored."""
 FLOOR = 10
 """Logarithm of the words of the smallest group, unless there would be too many groups."""
+REPEATED = 0.01
+"""Share of equal runs of eight bytes from which on zstd is tried for its matches."""
+MATCHES = 3
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
 FIELDS: dict[tuple[Family, int], tuple[Field, ...]] = {
     ("float", 8): (Field(12), Field(11, signed=False)),
@@ -335,6 +338,7 @@ def _sections(
     prepared: Segments, plan: _Plan, segments: Segments, context: Context
 ) -> tuple[bytes, ...]:
     sections = []
+    repeated = not plan.transform.needs_base and _repeats(prepared[-1])
     for number, (part, coding) in enumerate(zip(prepared, plan.codings, strict=True)):
         runs = (
             sparse.encode(part, coding.level, entropy=plan.entropy)
@@ -347,6 +351,9 @@ def _sections(
             sections.append(runs)
             continue
         coded = section.encode(part, coding, context, plan.rule)
+        if repeated:
+            planes = Coding(Mode.PLANES, (Plane.ZSTD,) * part.itemsize, MATCHES)
+            coded = min(coded, plain.encode(part, planes), key=len)
         found = None
         if number == 1 and not plan.transform.needs_base:
             found = _looked_up(part, segments[0], entropy=plan.entropy)
@@ -358,6 +365,13 @@ def _sections(
             context.sizes = plan.rule
         sections.append(coded)
     return tuple(sections)
+
+
+def _repeats(low: Segment) -> bool:
+    """Tell whether rows may occur twice, which slices of a sample do not show."""
+    windows = low[: len(low) * low.itemsize // 8 * 8 // low.itemsize].view("<u8")
+    taken = windows[:: max(1, len(windows) // SAMPLE_UNITS)]
+    return len(taken) > 1 and len(np.unique(taken)) < (1 - REPEATED) * len(taken)
 
 
 def _looked_up(low: Segment, top: Segment, *, entropy: bool) -> bytes | None:

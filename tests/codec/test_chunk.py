@@ -376,3 +376,12 @@ def test_default_takes_hardly_more_than_fast(word: int) -> None:
 def test_special_words_are_all_there() -> None:
     for word, values in SPECIAL.items():
         assert np.array(values, f"<u{word}").tolist() == values
+
+
+@pytest.mark.parametrize("effort", sorted(EFFORTS))
+def test_rows_that_occur_twice_are_found_wherever_they_are(effort: str) -> None:
+    rng = np.random.default_rng(5)
+    rows = rng.normal(0, 1, (130, 256)).astype("<f4")
+    words = np.concatenate([rows, rows])[rng.permutation(260)]
+    case = Case("twice", words.view("<u4").reshape(-1), None, "float", EFFORTS[effort])
+    assert check(case).size < 0.6 * words.nbytes
