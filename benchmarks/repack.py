@@ -41,7 +41,13 @@ def material(name: str, folder: Path, models: Path, versions: int, devices: int)
     kind = name.partition("-")[0]
     numbers = ("--versions", str(versions), "--devices", str(devices))
     if not (folder / name).is_dir():
-        module = [sys.executable, "-m", "benchmarks.repack_material", kind, folder]
+        module: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "benchmarks.repack_material",
+            kind,
+            folder,
+        ]
         run([*module, "--models", models, *numbers])
     return sorted((folder / name).iterdir())
 

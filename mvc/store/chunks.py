@@ -81,7 +81,7 @@ def prepare(
     if kin is not None:
         top = named.segments[0]
         drawn = sketch(top, words.family, words.dtype, words.columns, words.start)
-    if store.contains(named.id):
+    if store.has_chunk(named.id):
         return Prepared(named.id, None, sketch=drawn)
     if kin is not None and drawn is not None:
         words = replace(words, bases=_with_kin(words.bases, kin, drawn))

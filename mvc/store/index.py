@@ -5,8 +5,8 @@ rebuilt from them whenever it is missing, damaged or behind. A read-only reposit
 in memory.
 
 Half of each id is kept: ids are most of an index, which weighs in a store of many small tensors.
-Two ids that begin with the same 16 bytes are as hard to make as a collision of 128-bit hashes, and
-whoever reads an object compares the whole id with that in the pack.
+Whoever reads an object, or would not store a chunk because it is there, compares the whole id with
+that in the pack.
 """
 
 from __future__ import annotations

@@ -66,6 +66,17 @@ class ObjectStore:
         """
         return wanted in self.staged or self.index.kind(wanted) is not None
 
+    def has_chunk(self, wanted: ObjectId) -> bool:
+        """Tell whether a chunk is there for certain, so that its words need not be stored again.
+
+        The index has but a part of each id; its record in the pack has the whole one.
+        """
+        if wanted in self.staged:
+            return True
+        if self.index.kind(wanted) is None:
+            return False
+        return next(self.records(wanted), None) is not None
+
     def kind(self, wanted: ObjectId) -> str | None:
         """Return the kind of a stored object, None if no pack has it."""
         found = self.index.kind(wanted)

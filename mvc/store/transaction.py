@@ -131,7 +131,7 @@ class Transaction:
             self._kin.note(prepared.id, prepared.sketch)
 
     def _put_chunk(self, chunk: NewChunk) -> None:
-        if self._store.contains(chunk.id):
+        if self._store.has_chunk(chunk.id):
             return
         self._pending.add(chunk.id)
         entry = self._open().add_chunk(chunk)

@@ -96,6 +96,18 @@ def test_the_place_of_another_object_is_not_taken_for_one(tmp_path: Path, filled
     store.close()
 
 
+def test_a_chunk_whose_id_begins_alike_is_not_taken_to_be_there(
+    tmp_path: Path, filled: Saved
+) -> None:
+    store = open_store(tmp_path)
+    name = next(iter(filled.chunks))
+    alike = ObjectId(name[:16] + bytes(16))
+    assert store.has_chunk(name)
+    assert not store.has_chunk(alike)
+    assert not store.has_chunk(ObjectId(bytes(32)))
+    store.close()
+
+
 def test_thousands_of_packs_are_forgotten_at_once() -> None:
     index = Index(None)
     (row,) = PACK.rows
