@@ -84,17 +84,17 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_models_of_one_commit_are_stored_as_deltas_of_each_other(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     rng = np.random.default_rng(3)
-    datas = []
+    held = []
     for family in range(4):
         for _ in range(3):
             tuned = weights(family) + rng.normal(0, 1e-5, COUNT).astype(np.float32)
-            datas.append(tuned.tobytes())
-    order = rng.permutation(len(datas))
+            held.append(tuned.tobytes())
+    order = rng.permutation(len(held))
     with Transaction(store, tmp_path / "tmp") as tx:
         names = [
             next(
                 tx.put_chunks(
-                    [Words(datas[number], 4, "float", (), "float32", 100, 0, trial=Trial())]
+                    [Words(held[number], 4, "float", (), "float32", 100, 0, trial=Trial())]
                 )
             )
             for number in order
@@ -103,5 +103,5 @@ def test_models_of_one_commit_are_stored_as_deltas_of_each_other(tmp_path: Path)
     entries = [store.chunk_entry(one)[1] for one in names]
     assert sum(entry.base is None for entry in entries) == 4
     for one, number in zip(names, order, strict=True):
-        assert load_bytes(store, one, 4, 4 * COUNT) == datas[number]
+        assert load_bytes(store, one, 4, 4 * COUNT) == held[number]
     store.close()
