@@ -184,7 +184,7 @@ class _Run:
                 packs = census(self._store, self._packs)
                 packs = sweep.sound(self._store, packs, doomed, self._packs)
                 gone = sweep.removable(packs, doomed, lambda item: item in wanted or item in live)
-                sweep.remove(self._store, gone)
+                sweep.remove(self._store, gone, packs)
                 orphans = sweep.orphans(self._store)
                 for item in orphans:
                     self._store.storage.delete(item.key)

@@ -241,7 +241,7 @@ class _Run:
                     now = sweep.sound(store, now, layout.doomed, self._packs)
                     wanted = self._wanted(layout.freed)
                     gone = sweep.removable(now, layout.doomed, wanted)
-                    sweep.remove(store, gone)
+                    sweep.remove(store, gone, now)
             except NegativeAnswer:
                 gone = set()
         kept = (first - layout.doomed) | new

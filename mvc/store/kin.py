@@ -61,7 +61,7 @@ class Kin:
         bits = (apart + 1).astype(np.float32).view(np.int32).mean(axis=1) / _LOGARITHM
         best = int(bits.argmin())
         equal = np.count_nonzero(apart[best] == 0) > EQUAL * len(sketch.units)
-        if count <= 2 or equal or bits[best] < np.median(bits) - NEARER:
+        if count <= 2 or equal or bits[best] < np.partition(bits, count // 2)[count // 2] - NEARER:
             return names[best]
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
 
 from mvc.base.errors import IntegrityError, TailAwayError
 from mvc.base.ids import ObjectId
@@ -122,9 +123,13 @@ class _Sorting:
             self._pending.append(record)
 
 
-def remove(store: ObjectStore, names: Iterable[str]) -> None:
-    """Delete packs, heads first: a head without its tail would be damage."""
-    listed = sorted(names)
+def remove(store: ObjectStore, names: Iterable[str], packs: Census) -> None:
+    """Delete packs, heads first: a head without its tail would be damage.
+
+    Packs whose records stand on others go before those, so that what an interruption leaves can
+    be read; `packs` tells of their records.
+    """
+    listed = _outermost_first(sorted(names), packs)
     store.index.remove(listed)
     for name in listed:
         store.storage.delete(keys.pack_head(name))
@@ -132,6 +137,27 @@ def remove(store: ObjectStore, names: Iterable[str]) -> None:
         store.storage.delete(keys.pack_tail(name))
     # A reader may have indexed a pack again before its file was gone.
     store.refresh()
+
+
+def _outermost_first(names: list[str], packs: Census) -> list[str]:
+    holders: dict[ObjectId, set[str]] = {}
+    chunks = {name: packs[name].chunks if name in packs else [] for name in names}
+    for name in names:
+        for record in chunks[name]:
+            holders.setdefault(record.id, set()).add(name)
+    above: dict[str, set[str]] = {name: set() for name in names}
+    for name in names:
+        for record in chunks[name]:
+            for item in record.references:
+                for other in holders.get(item, set()) - {name}:
+                    above[other].add(name)
+    try:
+        return [*TopologicalSorter(above).static_order()]
+    except CycleError:
+        deepest = {
+            name: max((record.depth for record in chunks[name]), default=0) for name in names
+        }
+        return sorted(names, key=lambda name: (-deepest[name], name))
 
 
 def orphans(store: ObjectStore) -> list[Listed]:

@@ -102,7 +102,7 @@ def rebuild(store: ObjectStore, pack: str, source: TailSource, scratch: Path) ->
         writer.publish()
         if pack not in writer.packs:
             with alone(scratch):
-                sweep.remove(store, [pack])
+                sweep.remove(store, [pack], {})
         return writer.bytes
 
 

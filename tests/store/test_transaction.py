@@ -159,6 +159,7 @@ def test_a_damaged_pack_of_the_same_name_does_not_pass_for_a_new_one(tmp_path: P
 
 def _same_pack(store: ObjectStore, root: Path) -> None:
     store.contains = lambda wanted: False  # type: ignore[method-assign]
+    store.has_chunk = lambda wanted: False  # type: ignore[method-assign]
     save(store, root, 1, Saved())
 
 
