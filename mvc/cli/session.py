@@ -56,6 +56,9 @@ class Session:
     @property
     def progress(self) -> Progress:
         """Where long work reports; drawn only on a terminal."""
+        from mvc.cli.memory import keep_freed
+
+        keep_freed()
         if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
             return SILENT
         from mvc.cli.progress import Bar

@@ -24,6 +24,8 @@ FASTER = 0.995
 """A slower coder must win by this much."""
 MAX_DENSITY = 1 / 8
 """Share of the units that may be other than zero where gaps can be the shorter code."""
+CLEAR_DENSITY, CLEAR_UNITS = 1 / 64, 1 << 12
+"""Where so few of so many units are set, gaps are not even compared."""
 _PLANE = struct.Struct("<BI")
 
 
@@ -79,8 +81,11 @@ def encode(segment: Segment, coding: Coding) -> bytes:
 
 def _encode_numbers(segment: Segment) -> bytes:
     """Return the shorter of what pcodec makes of the units, and of the gaps where few are set."""
+    density = np.count_nonzero(segment) / len(segment)
+    if density <= CLEAR_DENSITY and len(segment) >= CLEAR_UNITS:
+        return _or_raw(Mode.GAPS, gaps.encode(segment), segment)
     mode, body = Mode.PCO, pco.compress(segment)
-    if np.count_nonzero(segment) <= MAX_DENSITY * len(segment):
+    if density <= MAX_DENSITY:
         other = gaps.encode(segment)
         if len(other) < len(body):
             mode, body = Mode.GAPS, other
