@@ -22,7 +22,6 @@ from mvc.codec.segments import UNITS, Segment
 
 MAX_RUNGS = 4
 MAX_DIVISOR = 1 << 15
-_Bits = NDArray[np.uint8]
 _Gaps = NDArray[np.int64]
 
 

@@ -131,11 +131,10 @@ print("done")
 """
 
 
-def test_commits_beside_gc_and_repack_lose_nothing(tmp_path: Path) -> None:
-    root = tmp_path / "scene"
-    expected = build(root, 1 << 16)
+def started(program: str, *arguments: Path) -> subprocess.Popen[str]:
+    """Return a process that has said it is ready and was told to go."""
     child = subprocess.Popen(
-        [sys.executable, "-c", COMMITTER, str(root)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -146,6 +145,13 @@ def test_commits_beside_gc_and_repack_lose_nothing(tmp_path: Path) -> None:
     assert child.stdout.readline() == "ready\n", child.communicate()[1]
     child.stdin.write("go\n")
     child.stdin.flush()
+    return child
+
+
+def test_commits_beside_gc_and_repack_lose_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "scene"
+    expected = build(root, 1 << 16)
+    child = started(COMMITTER, root)
     world = World(root)
     rounds = 0
     while child.poll() is None or rounds < 2:
@@ -182,18 +188,7 @@ def test_a_reader_goes_on_while_its_packs_are_replaced(tmp_path: Path) -> None:
     root = tmp_path / "scene"
     expected = build(root, 1 << 18)
     (tmp_path / "out").mkdir()
-    child = subprocess.Popen(
-        [sys.executable, "-c", READER, str(root), str(tmp_path / "out")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n", child.communicate()[1]
-    child.stdin.write("go\n")
-    child.stdin.flush()
+    child = started(READER, root, tmp_path / "out")
     world = World(root)
     from mvc.ops.repack import RepackRequest
 
