@@ -13,7 +13,7 @@ import numpy as np
 
 from mvc.base.dtypes import SEGMENTS, Family
 from mvc.base.errors import FormatError, IntegrityError
-from mvc.codec import delta, merged, pco, plain, section, sizes, sparse, zstd
+from mvc.codec import delta, merged, pco, plain, repeats, section, sizes, sparse, zstd
 from mvc.codec.gain import Field, saving, savings
 from mvc.codec.grouping import MAX_GROUPS
 from mvc.codec.matrix import Matrix
@@ -34,9 +34,8 @@ LEVEL_BYTES = 0.7
 """About what the level of a row takes when it is stored."""
 FLOOR = 10
 """Logarithm of the words of the smallest group, unless there would be too many groups."""
-REPEATED = 0.01
-"""Share of equal runs of eight bytes from which on zstd is tried for its matches."""
 MATCHES = 3
+"""Level of zstd where rows occur twice."""
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
 FIELDS: dict[tuple[Family, int], tuple[Field, ...]] = {
     ("float", 8): (Field(12), Field(11, signed=False)),
@@ -338,7 +337,7 @@ def _sections(
     prepared: Segments, plan: _Plan, segments: Segments, context: Context
 ) -> tuple[bytes, ...]:
     sections = []
-    repeated = not plan.transform.needs_base and _repeats(prepared[-1])
+    repeated = not plan.transform.needs_base and repeats.rows(prepared[-1])
     for number, (part, coding) in enumerate(zip(prepared, plan.codings, strict=True)):
         runs = (
             sparse.encode(part, coding.level, entropy=plan.entropy)
@@ -356,7 +355,7 @@ def _sections(
             coded = min(coded, plain.encode(part, planes), key=len)
         found = None
         if number == 1 and not plan.transform.needs_base:
-            found = _looked_up(part, segments[0], entropy=plan.entropy)
+            found = repeats.palette(part, segments[0], entropy=plan.entropy)
         if runs is not None and len(runs) < len(coded):
             coded = runs
         elif found is not None and len(found) < len(coded):
@@ -365,27 +364,6 @@ def _sections(
             context.sizes = plan.rule
         sections.append(coded)
     return tuple(sections)
-
-
-def _repeats(low: Segment) -> bool:
-    """Tell whether rows may occur twice, which slices of a sample do not show."""
-    windows = low[: len(low) * low.itemsize // 8 * 8 // low.itemsize].view("<u8")
-    taken = np.sort(windows[:: max(1, len(windows) // SAMPLE_UNITS)])
-    return int(np.count_nonzero(taken[1:] == taken[:-1])) > REPEATED * len(taken)
-
-
-def _looked_up(low: Segment, top: Segment, *, entropy: bool) -> bytes | None:
-    """Return the lower segment as a palette where the words take few values."""
-    few, upper = plain.sample(low, PROBE), plain.sample(top, PROBE)
-    if len(few) < PROBE or not few.any():
-        return None
-    pairs = upper.astype(np.uint32) << np.uint32(16) | few
-    if len(np.unique(pairs)) > PROBE // 4:
-        return None
-    return section.lookup(low, top, entropy=entropy)
-
-
-PROBE = 1 << 12
 
 
 def _apply(transform: Transform, segments: Segments, base: Segments | None) -> Segments:
