@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+ROOM = 32 << 20
+PATIENCE = 4
 
 
 def worker_count() -> int:
@@ -25,21 +28,30 @@ def pool() -> ThreadPoolExecutor:
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int | None = None
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    ahead: int | None = None,
+    size: Callable[[Item], int] | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` in the order of `items`, computing a bounded number ahead.
 
     Items are drawn in the calling thread, so a generator that reads a file bounds the memory:
-    at most `ahead` items and results exist at a time (default: twice the workers). An error
-    stops the iteration after work under way has ended.
+    at most `ahead` items and results exist at a time (default: twice the workers). Where `size`
+    tells the bytes of an item, up to `PATIENCE` times as many are computed while an earlier one
+    takes long, as long as they have `ROOM` bytes together: no worker waits for a slow neighbour.
+    An error stops the iteration after work under way has ended.
     """
     limit = ahead or 2 * worker_count()
     waiting: deque[Future[Result]] = deque()
+    sizes: deque[int] = deque()
     executor = pool()
     try:
         for item in items:
             waiting.append(executor.submit(function, item))
-            if len(waiting) >= limit:
+            sizes.append(size(item) if size else ROOM)
+            while len(waiting) >= limit and not _idle(waiting, sum(sizes), PATIENCE * limit):
+                sizes.popleft()
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -49,3 +61,15 @@ def ordered_map(
         for future in waiting:
             if not future.cancelled():
                 future.exception()
+
+
+def _idle(waiting: deque[Future[Result]], held: int, most: int) -> bool:
+    """Wait for the first result; tell whether the workers ran out of other work before."""
+    while not waiting[0].done():
+        if held >= ROOM or len(waiting) >= most:
+            return False
+        busy = [future for future in waiting if not future.done()]
+        if len(busy) <= worker_count():
+            return True
+        wait(busy, return_when=FIRST_COMPLETED)
+    return False

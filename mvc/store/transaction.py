@@ -83,7 +83,9 @@ class Transaction:
         `chunks` is drawn in the calling thread a few items ahead, so memory stays bounded.
         """
         for prepared in ordered_map(
-            lambda words: prepare(self._store, words, self._effort, self._kin), chunks
+            lambda words: prepare(self._store, words, self._effort, self._kin),
+            chunks,
+            size=lambda words: len(words.data),
         ):
             self._add(prepared)
             yield prepared.id

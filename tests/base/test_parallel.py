@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mvc.base import parallel
 from mvc.base.parallel import ordered_map
 
 
@@ -109,4 +110,38 @@ def test_an_error_of_the_items_reaches_the_caller_after_work_has_ended() -> None
 def test_a_consumer_may_stop_early() -> None:
     results = ordered_map(lambda item: item, iter(range(10**9)))
     assert next(results) == 0
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_small_items_go_on_while_a_large_one_takes_long() -> None:
+    gate = threading.Event()
+
+    def large_first(item: int) -> int:
+        if item == 0:
+            assert gate.wait(10)
+        elif item == 7:
+            gate.set()
+        return item
+
+    items = range(2000)
+    assert list(ordered_map(large_first, items, ahead=2, size=lambda _: 1)) == list(items)
+
+
+def test_what_is_computed_ahead_has_bounded_bytes() -> None:
+    drawn: list[int] = []
+    gate = threading.Event()
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            drawn.append(item)
+            yield item
+
+    def slow_first(item: int) -> int:
+        if item == 0:
+            gate.wait(0.3)
+        return item
+
+    results = ordered_map(slow_first, items(), ahead=2, size=lambda _: parallel.ROOM // 3 + 1)
+    assert next(results) == 0
+    assert len(drawn) == 3
     results.close()  # type: ignore[attr-defined]
