@@ -40,7 +40,7 @@ def saving(
 
     Groups of a sample are as large as `least` words; the sample is the `share` of a chunk.
     """
-    rows = np.unique(keys, return_inverse=True)[1]
+    _, rows = _present(keys)
     groups = merged(np.bincount(rows), least)
     tables = [_table(rows, residual) for residual in residuals]
     return tuple(_saved(table, _whole(table), groups, share) for table in tables)
@@ -59,7 +59,7 @@ def savings(
     """
     finest = max(field.bits + (not field.signed) for field in candidates)
     keys = (tops >> tops.dtype.type(tops.itemsize * 8 - finest)).astype(np.intp)
-    values, rows = np.unique(keys, return_inverse=True)
+    values, rows = _present(keys)
     counts = np.bincount(rows)
     tables = [_table(rows, residual) for residual in residuals]
     whole = [_whole(table) for table in tables]
@@ -67,7 +67,7 @@ def savings(
     for field in candidates:
         sign = 0 if field.signed else 1 << (finest - 1)
         folded = (values & ~sign) >> (finest - field.bits - (not field.signed))
-        inside = np.unique(folded, return_inverse=True)[1]
+        _, inside = _present(folded)
         order = np.argsort(inside, kind="stable")
         groups = merged(np.bincount(inside, counts).astype(np.int64), least)[inside[order]]
         found[field] = tuple(
@@ -75,6 +75,14 @@ def savings(
             for table, alone in zip(tables, whole, strict=True)
         )
     return found
+
+
+def _present(keys: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the keys that occur, ascending, and for each unit which of them it has."""
+    values = np.flatnonzero(np.bincount(keys))
+    ranks = np.empty(int(values[-1]) + 1, np.intp)
+    ranks[values] = np.arange(len(values))
+    return values, ranks[keys]
 
 
 def _whole(table: NDArray[np.int64]) -> float:

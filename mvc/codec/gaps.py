@@ -27,14 +27,14 @@ _Gaps = NDArray[np.int64]
 
 def encode(segment: Segment) -> bytes:
     """Return the body of a section; the odd numbers are steps down, the even ones steps up."""
-    places = np.flatnonzero(segment)
+    places = np.flatnonzero(segment != 0)
     held = segment[places]
     one = segment.dtype.type(1)
     signs = np.packbits((held & one).astype(np.uint8)).tobytes()
     rungs, count = [_rung(places)], 1
     above = (held - one) >> one
     while count < MAX_RUNGS and len(above):
-        places = np.flatnonzero(above)
+        places = np.flatnonzero(above != 0)
         rungs.append(_rung(places))
         above = above[places] - one
         count += 1
@@ -124,7 +124,7 @@ def _read_rung(body: memoryview, count: int) -> tuple[_Gaps, memoryview]:
     fixed_size = -(-ones * max(0, width - 1) // 8)
     if len(body) < length + fixed_size:
         raise FormatError("a section of gaps ends inside a rung")
-    ends = np.flatnonzero(np.unpackbits(np.frombuffer(body[:length], np.uint8)))
+    ends = np.flatnonzero(np.unpackbits(np.frombuffer(body[:length], np.uint8)).view(np.bool_))
     if len(ends) != ones or length != (-(-(int(ends[-1]) + 1) // 8) if ones else 0):
         raise FormatError("a section of gaps has an impossible rung")
     if ones == 0:

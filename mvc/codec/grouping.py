@@ -22,6 +22,7 @@ from mvc.base.errors import FormatError
 from mvc.codec.segments import Segment
 
 BLOCK = 1 << 16
+_PLACE_BITS = 24
 MAX_GROUPS = 256
 
 
@@ -54,8 +55,8 @@ class ByKey:
         table = merged(counts.sum(axis=0), 1 << floor)
         if table[-1] >= MAX_GROUPS:
             raise FormatError("a section has too many groups")
-        groups = table.astype(np.uint8)
-        self._orders = [np.argsort(groups[block], kind="stable") for block in blocks]
+        groups = table.astype(np.uint32) << np.uint32(_PLACE_BITS)
+        self._orders = [_order(groups[block]) for block in blocks]
         starts = np.flatnonzero(np.diff(table, prepend=-1))
         matrix = np.add.reduceat(counts, starts, axis=1)
         self.sizes = tuple(matrix.sum(axis=0).tolist())
@@ -78,6 +79,17 @@ class ByKey:
             part = slice(number * BLOCK, number * BLOCK + BLOCK)
             out[part][order] = blocks[part]
         return out
+
+
+def _order(groups: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Return the places of a block in the order of groups, which stand above the place's bits.
+
+    Numbers that hold both are sorted several times faster than places by their groups.
+    """
+    groups |= np.arange(len(groups), dtype=np.uint32)
+    groups.sort()
+    groups &= np.uint32((1 << _PLACE_BITS) - 1)
+    return groups.astype(np.intp)
 
 
 class ByColumn:

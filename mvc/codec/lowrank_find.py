@@ -109,11 +109,11 @@ def _sample(rows: Rows, side: int) -> tuple[Doubles, Doubles]:
     """Return what was added to a square of spaced rows and runs of columns, and last places."""
     count, columns = rows.shape
     side = min(side, count, columns) // RUNS * RUNS
-    few = rows.every(count // side)
     width = side // RUNS
     starts = np.linspace(0, columns - width, RUNS, dtype=int).tolist()
-    runs = [few.block(slice(side), slice(at, at + width)) for at in starts]
-    return np.hstack([run.added for run in runs]), np.hstack([run.place for run in runs])
+    few = rows.every(count // side).runs([slice(at, at + width) for at in starts])
+    taken = few.block(slice(side), slice(side))
+    return taken.added, taken.place
 
 
 def _rms(values: Doubles) -> float:

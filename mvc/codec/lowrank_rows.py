@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,14 @@ class Rows:
     def every(self, step: int) -> Rows:
         """Return the first row and those that follow in steps."""
         new, base = (tuple(part[::step] for part in side) for side in (self.new, self.base))
+        return Rows(new, base, self.kind)
+
+    def runs(self, columns: Sequence[slice]) -> Rows:
+        """Return some runs of columns, side by side."""
+        new, base = (
+            tuple(np.hstack([part[:, run] for run in columns]) for part in side)
+            for side in (self.new, self.base)
+        )
         return Rows(new, base, self.kind)
 
     def block(self, rows: slice, columns: slice) -> Block:

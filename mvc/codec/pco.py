@@ -13,21 +13,28 @@ from pcodec import ChunkConfig, DeltaSpec, ModeSpec, PagingSpec, standalone
 from mvc.base.errors import FormatError
 from mvc.codec.segments import UNITS, Segment
 
-LEVEL = 8
+LEVELS = (6, 8)
+"""Logarithms of the most bins looked for: finding many takes longer than coding few units."""
+UNITS_PER_BIN = 7
+"""Logarithm of the units for which a bin more may pay, between the two levels."""
 PAGE = 1 << 18
-_CONFIG = ChunkConfig(
-    compression_level=LEVEL,
-    mode_spec=ModeSpec.classic(),
-    delta_spec=DeltaSpec.no_op(),
-    paging_spec=PagingSpec.equal_pages_up_to(PAGE),
-    enable_8_bit=True,
-)
+_CONFIGS = {
+    level: ChunkConfig(
+        compression_level=level,
+        mode_spec=ModeSpec.classic(),
+        delta_spec=DeltaSpec.no_op(),
+        paging_spec=PagingSpec.equal_pages_up_to(PAGE),
+        enable_8_bit=True,
+    )
+    for level in range(LEVELS[0], LEVELS[1] + 1)
+}
 
 
 def compress(segment: Segment) -> bytes:
     """Return the stream of a segment of 1, 2, 4 or 8 byte units."""
     aligned = np.require(segment, requirements=["C", "A"])
-    return bytes(standalone.simple_compress(aligned, _CONFIG))
+    level = min(max(len(segment).bit_length() - 1 - UNITS_PER_BIN, LEVELS[0]), LEVELS[1])
+    return bytes(standalone.simple_compress(aligned, _CONFIGS[level]))
 
 
 def decompress(stream: bytes | memoryview, count: int, width: int) -> Segment:

@@ -17,7 +17,7 @@ from mvc.codec.segments import Segment, Segments
 KEYS = 256
 OCTAVE = 4
 """Levels of an octave."""
-TAKEN = 128
+TAKEN = 64
 """Words of a row that its level is estimated from."""
 MIN_COLUMNS = 16
 EXPONENTS = {"float64": 11, "float32": 8, "bfloat16": 8, "float16": 5}
@@ -66,21 +66,19 @@ def measure(
     nothing depends on how it rounds.
     """
     exponent = EXPONENTS.get(dtype)
-    count = len(new[0])
+    count, top = len(new[0]), base[0]
     if exponent is None or not MIN_COLUMNS <= columns <= count:
         return None
     first = start % columns
-    places = np.arange(-(-(first + count) // columns))[:, None] * columns - first
-    places = places + np.arange(0, columns, max(1, columns // TAKEN))
-    places = places.clip(0, count - 1)
-    changes = _changes(new, base, exponent, places)
+    new, base = (tuple(_taken(part, columns, first) for part in held) for held in (new, base))
+    changes = _changes(new, base, exponent)
     levels = np.round(OCTAVE * np.log2(np.maximum(changes.mean(axis=1), _TINY)))
     highest = levels.max()
     if highest <= OCTAVE * np.log2(_TINY):
         return None
     # Rows without change, and rows far below the others, share the lowest level.
     shifted = (levels - (highest - SPREAD)).clip(0, SPREAD).astype(np.uint8)
-    reference = int(_exponents(base[0], exponent).max())
+    reference = int(_exponents(top, exponent).max())
     return Sizes(exponent, floor, reference, columns, first, shifted.tobytes())
 
 
@@ -95,14 +93,22 @@ def _exponents(top: Segment, bits: int) -> Segment:
     return fields
 
 
-def _changes(
-    new: Segments, base: Segments, exponent: int, places: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return about how much the words at some places changed, as a multiple of a power of two."""
-    steps = np.zeros(places.shape)
+def _taken(segment: Segment, columns: int, first: int) -> Segment:
+    """Return some words of each row; where the chunk has but a part of one, its edge repeats."""
+    behind = -(first + len(segment)) % columns
+    whole = np.pad(segment, (first, behind), mode="edge") if first or behind else segment
+    return whole.reshape(-1, columns)[:, :: max(1, columns // TAKEN)]
+
+
+def _changes(new: Segments, base: Segments, exponent: int) -> NDArray[np.float64]:
+    """Return about how much words changed, as a multiple of a power of two."""
+    steps: NDArray[np.float64] = np.zeros(new[0].shape)
     for one, two in zip(new, base, strict=True):
-        scale = 256.0**one.itemsize
-        steps = steps * scale + (one[places].astype(np.float64) - two[places])
-    fields = _exponents(base[0][places], exponent).astype(np.float64)
+        steps *= 256.0**one.itemsize
+        steps += one
+        steps -= two
     # The largest step at the largest exponent, summed over a row, is still finite.
-    return np.abs(steps) * np.exp2(fields - (1 << exponent - 1) - HEADROOM)
+    powers = np.exp2(np.arange(1 << exponent) - ((1 << exponent - 1) + float(HEADROOM)))
+    np.abs(steps, out=steps)
+    steps *= powers.take(_exponents(base[0], exponent))
+    return steps

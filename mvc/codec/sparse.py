@@ -19,6 +19,8 @@ from mvc.codec.segments import UNITS, Segment
 RUN = 64
 MAX_USED = 0.7
 """Share of the runs that may hold something, or it is not worth a map."""
+PROBED_RUNS, FULL = 256, 0.9
+"""Where so many of a few runs hold something, the others are not even looked at."""
 SAMPLE_UNITS = 1 << 15
 _LENGTH = struct.Struct("<I")
 
@@ -26,6 +28,9 @@ _LENGTH = struct.Struct("<I")
 def encode(segment: Segment, level: int, *, entropy: bool) -> bytes | None:
     """Return the section of a segment, None where too few of its runs are zeros."""
     runs = segment[: len(segment) // RUN * RUN].reshape(-1, RUN)
+    few = runs[:: 1 + len(runs) // PROBED_RUNS].any(axis=1)
+    if np.count_nonzero(few) > FULL * len(few):
+        return None
     used: NDArray[np.bool_] = np.any(runs, axis=1)
     if not len(used) or np.count_nonzero(used) > MAX_USED * len(used):
         return None
