@@ -15,7 +15,7 @@ from mvc.codec.segments import UNITS, Segment
 
 LEVELS = (6, 8)
 """Logarithms of the most bins looked for: finding many takes longer than coding few units."""
-UNITS_PER_BIN = 7
+UNITS_PER_BIN = 6
 """Logarithm of the units for which a bin more may pay, between the two levels."""
 PAGE = 1 << 18
 _CONFIGS = {

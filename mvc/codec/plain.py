@@ -166,8 +166,8 @@ def sampled(count: int, units: int) -> NDArray[np.intp]:
 
 
 def _runs(count: int, units: int) -> list[slice]:
-    width = units // SAMPLE_SLICES
-    starts = np.linspace(0, count - width, SAMPLE_SLICES).astype(np.int64).tolist()
+    width, last = units // SAMPLE_SLICES, SAMPLE_SLICES - 1
+    starts = ((count - width) * number // last for number in range(SAMPLE_SLICES))
     return [slice(start, start + width) for start in starts]
 
 

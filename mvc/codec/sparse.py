@@ -28,7 +28,7 @@ _LENGTH = struct.Struct("<I")
 def encode(segment: Segment, level: int, *, entropy: bool) -> bytes | None:
     """Return the section of a segment, None where too few of its runs are zeros."""
     runs = segment[: len(segment) // RUN * RUN].reshape(-1, RUN)
-    few = runs[:: 1 + len(runs) // PROBED_RUNS].any(axis=1)
+    few: NDArray[np.bool_] = np.any(runs[:: 1 + len(runs) // PROBED_RUNS], axis=1)
     if np.count_nonzero(few) > FULL * len(few):
         return None
     used: NDArray[np.bool_] = np.any(runs, axis=1)

@@ -141,6 +141,7 @@ def _record(
         columns=_columns(words),
         matrix=_matrix(words),
         low_rank=low_rank,
+        plans=trial.plans,
     )
     entry = base[0] if base and coded.transform.needs_base else None
     if base and trial.trusts() and entry is None:

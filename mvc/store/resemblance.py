@@ -34,6 +34,7 @@ class Trial:
     def __init__(self) -> None:
         self._guard = Lock()
         self._won = self._lost = self._skipped = 0
+        self.plans = codec.Plans()
 
     def trusts(self) -> bool:
         """Tell whether the first candidate has been right lately."""
