@@ -39,6 +39,7 @@ SERVED_WORDS = 4 << FLOOR
 APART_UNITS = 1 << 11
 NEAR_BITS = 0.5
 LEVELS: dict[Family, int] = {"float": 1, "int": 3, "opaque": 3}
+"""Levels of zstd for words without a base."""
 FIELDS: dict[tuple[Family, int], tuple[Field, ...]] = {
     ("float", 8): (Field(12), Field(11, signed=False)),
     ("float", 4): (Field(10), Field(12), Field(7, signed=False), Field(8, signed=False)),
@@ -160,7 +161,7 @@ def choose(job: Job) -> Plan:
     other = tuple(plain.sample(part, units) for part in base)
     kind = transform.against(job.family)
     residual = kind.apply(taken, other)
-    against = Plan(kind, *_estimate(residual, job.family, effort), effort.entropy)
+    against = Plan(kind, *_estimate(residual, zstd.DIFFERENCES, effort), effort.entropy)
     if effort.entropy and job.count >= 2 << FLOOR:
         against = _grouped(against, residual, job, base)
     plainly = transform.alone(job.family).apply(taken, None)
@@ -188,7 +189,7 @@ def _units(count: int) -> int:
 def _alone(job: Job) -> Plan:
     kind = transform.alone(job.family)
     taken = tuple(plain.sample(part, SAMPLE_UNITS) for part in job.segments)
-    estimated = _estimate(kind.apply(taken, None), job.family, job.effort)
+    estimated = _estimate(kind.apply(taken, None), LEVELS[job.family], job.effort)
     plan = Plan(kind, *estimated, job.effort.entropy)
     if job.columns is not None and job.effort.entropy:
         return replace(plan, rule=job.columns, codings=(Coding(Mode.PCO),) * len(taken))
@@ -242,8 +243,6 @@ def _row_sizes(job: Job, base: Segments, floor: int) -> Sizes | None:
     return sizes.measure(job.segments, base, matrix.dtype, matrix.columns, matrix.start, floor)
 
 
-def _estimate(
-    prepared: Segments, family: Family, effort: Effort
-) -> tuple[tuple[Coding, ...], float]:
-    chosen = [plain.choose(part, LEVELS[family], entropy=effort.entropy) for part in prepared]
+def _estimate(prepared: Segments, level: int, effort: Effort) -> tuple[tuple[Coding, ...], float]:
+    chosen = [plain.choose(part, level, entropy=effort.entropy) for part in prepared]
     return tuple(coding for coding, _ in chosen), float(sum(cost for _, cost in chosen))

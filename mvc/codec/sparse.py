@@ -27,11 +27,12 @@ _LENGTH = struct.Struct("<I")
 
 def encode(segment: Segment, level: int, *, entropy: bool) -> bytes | None:
     """Return the section of a segment, None where too few of its runs are zeros."""
-    runs = segment[: len(segment) // RUN * RUN].reshape(-1, RUN)
-    few: NDArray[np.bool_] = np.any(runs[:: 1 + len(runs) // PROBED_RUNS], axis=1)
+    width = segment.itemsize
+    runs = segment[: len(segment) // RUN * RUN].view(np.uint64).reshape(-1, RUN * width // 8)
+    few = _any(runs[:: 1 + len(runs) // PROBED_RUNS])
     if np.count_nonzero(few) > FULL * len(few):
         return None
-    used: NDArray[np.bool_] = np.any(runs, axis=1)
+    used = _any(runs)
     if not len(used) or np.count_nonzero(used) > MAX_USED * len(used):
         return None
     held = segment[_mask(used, len(segment))]
@@ -59,6 +60,12 @@ def decode(body: memoryview, count: int, width: int) -> Segment:
     out = np.zeros(count, UNITS[width])
     out[mask] = plain.decode(rest, held, width)
     return out
+
+
+def _any(runs: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Tell of each run whether it holds anything."""
+    held: NDArray[np.bool_] = np.bitwise_or.reduce(runs, axis=1) != 0
+    return held
 
 
 def _mask(used: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:

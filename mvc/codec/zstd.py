@@ -14,15 +14,27 @@ from mvc.base.errors import FormatError
 
 _local = threading.local()
 
+DIFFERENCES = 0
+"""In place of a level: for numbers that hardly ever repeat others, but may be zero in long runs.
+
+Level 1 with a hash table so small that few matches are looked for; the literals come out shorter,
+too.
+"""
+
 
 def compress(data: bytes | bytearray | memoryview, level: int) -> bytes:
     """Return one frame that declares its content size."""
     compressors: dict[int, zstandard.ZstdCompressor] = _local.__dict__.setdefault("levels", {})
     if level not in compressors:
-        compressors[level] = zstandard.ZstdCompressor(
-            level=level, write_content_size=True, write_checksum=False
-        )
+        compressors[level] = zstandard.ZstdCompressor(compression_params=_parameters(level))
     return compressors[level].compress(data)
+
+
+def _parameters(level: int) -> zstandard.ZstdCompressionParameters:
+    chosen = {"hash_log": 6, "min_match": 7} if level == DIFFERENCES else {}
+    return zstandard.ZstdCompressionParameters.from_level(
+        level or 1, write_content_size=True, write_checksum=False, **chosen
+    )
 
 
 def decompress(frame: bytes | memoryview, size: int) -> bytes:
