@@ -11,6 +11,7 @@ MvcError                    exit code 128
 │   └── MissingObjectError  6    an object that must be there is not
 ├── FormatError             6    bytes do not follow the format they claim
 │   └── LimitError          6    a declared size is above a limit of docs/format.md
+├── NetworkError            7    another machine cannot be reached, or failed on the way
 └── StorageError            128  the operating system refused (disk full, read-only, I/O)
 
 Malformed input raises only FormatError; whoever reads hostile bytes needs no other handler.
@@ -96,6 +97,13 @@ class LimitError(FormatError):
     """A declared length or count is above a named limit."""
 
     code = "limit"
+
+
+class NetworkError(MvcError):
+    """Another machine cannot be reached, or the exchange with it failed; trying again may help."""
+
+    exit_code = 7
+    code = "network"
 
 
 class StorageError(MvcError):

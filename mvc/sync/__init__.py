@@ -1,0 +1,1 @@
+"""Exchange of versions between repositories (docs/protocol.md)."""
