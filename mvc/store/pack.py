@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mvc.storage import keys
 from mvc.storage.base import Storage
 from mvc.store import block
 from mvc.store.directory import (
+    CHECK_BITS,
     MAX_SPAN,
     BlockEntry,
     ChunkEntry,
@@ -100,6 +102,8 @@ class PackWriter:
         self._waiting: list[block.Item] = []
         self._waiting_bytes = 0
         self._rows: list[Row] = []
+        # Bytes of sections that the tail would have had in a pack of heads alone.
+        self._left_out = 0
         # The directory's latest chunks, whose ids a block may leave out, with their offsets.
         self._recent: deque[tuple[int, ObjectId]] = deque()
 
@@ -129,6 +133,58 @@ class PackWriter:
         sections = [self._put(self._head, top, b"")]
         for part, digest in zip(lower, chunk.digests[1:], strict=True):
             sections.append(self._put(self._tail, part, digest))
+        return self._add(chunk, sections)
+
+    def add_top(self, chunk: NewChunk, lower: Sequence[Section]) -> ChunkEntry:
+        """Append the first section of a chunk; of the others it is told what they are.
+
+        The files are then those of a pack whose tail is left out: add all chunks so.
+        """
+        sections = [self._put(self._head, chunk.sections[0], b"")]
+        for part in lower:
+            check = part.check & (1 << CHECK_BITS[2]) - 1
+            at = self._tail.size + self._left_out
+            sections.append(Section(at, part.length, check, part.digest))
+            self._left_out += part.length
+        return self._add(chunk, sections)
+
+    def add_object(self, item: block.Item) -> None:
+        """Append a metadata object; it reaches the file with its block."""
+        self._waiting.append(item)
+        self._waiting_bytes += len(item.content)
+        if self._waiting_bytes >= block.TARGET_BYTES:
+            self._flush_block()
+
+    def publish(self, storage: Storage) -> Written:
+        """Make the pack durable under its name and return what it holds."""
+        written = self.finish()
+        if self.tail_bytes:
+            self._tail.publish(storage, keys.pack_tail(written.name))
+        self._tail.discard()
+        self._head.publish(storage, keys.pack_head(written.name))
+        return written
+
+    def finish(self) -> Written:
+        """Complete both files, which stay where they are, and return what they hold."""
+        self._flush_block()
+        tail_bytes = self._tail.size + self._left_out - len(TAIL_MAGIC)
+        name = pack_name(bytes(self._directory), tail_bytes)
+        at = self._head.size
+        check = xxhash.xxh3_64_intdigest(self._directory)
+        self._head.write(self._directory)
+        self._head.write(
+            FOOTER.pack(at, len(self._directory), self._entries, tail_bytes, check, END_MAGIC)
+        )
+        if self.tail_bytes:
+            self._tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
+        return Written(name, at, self._head.size, tuple(self._rows))
+
+    def discard(self) -> None:
+        """Remove the staged files."""
+        self._head.discard()
+        self._tail.discard()
+
+    def _add(self, chunk: NewChunk, sections: Sequence[Section]) -> ChunkEntry:
         entry = ChunkEntry(
             chunk.id,
             chunk.word,
@@ -144,37 +200,6 @@ class PackWriter:
         self._enter(entry)
         self._forget_far()
         return entry
-
-    def add_object(self, item: block.Item) -> None:
-        """Append a metadata object; it reaches the file with its block."""
-        self._waiting.append(item)
-        self._waiting_bytes += len(item.content)
-        if self._waiting_bytes >= block.TARGET_BYTES:
-            self._flush_block()
-
-    def publish(self, storage: Storage) -> Written:
-        """Make the pack durable under its name and return what it holds."""
-        self._flush_block()
-        tail_bytes = self._tail.size - len(TAIL_MAGIC)
-        name = pack_name(bytes(self._directory), tail_bytes)
-        at = self._head.size
-        check = xxhash.xxh3_64_intdigest(self._directory)
-        self._head.write(self._directory)
-        self._head.write(
-            FOOTER.pack(at, len(self._directory), self._entries, tail_bytes, check, END_MAGIC)
-        )
-        if tail_bytes:
-            self._tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
-            self._tail.publish(storage, keys.pack_tail(name))
-        self._tail.discard()
-        head_bytes = self._head.size
-        self._head.publish(storage, keys.pack_head(name))
-        return Written(name, at, head_bytes, tuple(self._rows))
-
-    def discard(self) -> None:
-        """Remove the staged files."""
-        self._head.discard()
-        self._tail.discard()
 
     def _put(self, file: _Checked, data: bytes, digest: bytes) -> Section:
         section = Section(file.size, len(data), check_of(data, 2), digest)

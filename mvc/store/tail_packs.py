@@ -95,7 +95,7 @@ def rebuild(store: ObjectStore, pack: str, source: TailSource, scratch: Path) ->
                 writer.copy(reader, entry, entry.depth)
             else:
                 data = join(source.segments(entry.id), entry.word)
-                new, factor = code(store, _words(reader, entry, data), max(entry.depth, 1))
+                new, factor = code(store, words_as_coded(reader, entry, data), max(entry.depth, 1))
                 if factor is not None and factor.id not in writer.written:
                     writer.add(factor)
                 writer.add(new)
@@ -106,7 +106,7 @@ def rebuild(store: ObjectStore, pack: str, source: TailSource, scratch: Path) ->
         return writer.bytes
 
 
-def _words(reader: PackReader, entry: ChunkEntry, data: memoryview) -> Words:
+def words_as_coded(reader: PackReader, entry: ChunkEntry, data: memoryview) -> Words:
     """Return the words of a record as what they were coded as."""
     bases = (entry.base,) if entry.base else ()
     (first,) = reader.sections(entry, 1)
