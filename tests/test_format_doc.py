@@ -15,8 +15,9 @@ from mvc.base.ids import ObjectId, digest, object_id
 from mvc.codec import chunk as codec
 from mvc.codec import grouping, plain, section, zstd
 from mvc.codec.segments import UNITS, join, split
+from mvc.codec.transform import Transform
 from mvc.objects import canonical, history, model, tree
-from mvc.objects.history import Commit, Metric, Tag
+from mvc.objects.history import Commit, Metric, Signature, Tag
 from mvc.objects.model import (
     Blob,
     Checkpoint,
@@ -127,7 +128,9 @@ def commit(value: dict[str, Any]) -> Commit:
     metrics = tuple(
         Metric(name, number, data, part) for name, data, part, number in value["metrics"]
     )
-    return Commit(**value | {"parents": tuple(value["parents"]), "metrics": metrics})
+    signature = Signature(**value["signature"]) if "signature" in value else None
+    changed = {"parents": tuple(value["parents"]), "metrics": metrics, "signature": signature}
+    return Commit(**value | changed)
 
 
 OBJECTS = {
@@ -176,6 +179,18 @@ def test_objects_are_as_written(vector: Vector) -> None:
     assert vector.kind == made.KIND
 
 
+def test_what_a_signature_is_made_over_is_as_written() -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    (vector,) = (item for item in VECTORS if (item.kind, item.name) == ("commit", "signed"))
+    made = commit(vector["value"])
+    assert made.signature is not None
+    assert made.signed_bytes() == vector["signed"]
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    assert key.public_key().public_bytes_raw() == made.signature.key
+    assert key.sign(vector["signed"]) == made.signature.value
+
+
 @of("chunk")
 def test_chunks_are_as_written(vector: Vector) -> None:
     value, data = vector["value"], vector["data"]
@@ -194,7 +209,7 @@ def test_transforms_are_as_written(vector: Vector) -> None:
     word, count = value["word"], len(value["words"])
     plain = split(words(value["words"]), word)
     base = split(words(value["base"]), word) if value["base"] else None
-    done = codec._apply(codec.Transform(value["transform"]), plain, base)
+    done = Transform(value["transform"]).apply(plain, base)
     assert [part.tobytes() for part in done] == value["segments"]
     sections = tuple(b"\x01" + part for part in value["segments"])
     again = codec.decode(value["transform"], sections, word, count, base)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from mvc.base.errors import FormatError, LimitError
 from mvc.base.ids import ObjectId, check_id
 from mvc.objects import canonical
-from mvc.objects.canonical import array, fields, natural, text
+from mvc.objects.canonical import array, fields, natural, raw, text
 
 MAX_PARENTS = 64
 MAX_MESSAGE = 1 << 20
@@ -20,6 +20,24 @@ MAX_PAIRS = 10_000
 MAX_AUTHOR = 1024
 MAX_VALUES = 128 + 9 * MAX_PAIRS
 
+KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+ED25519 = "ed25519"
+# What is signed begins with this, so that no signature made for another purpose fits a commit.
+SIGNED = b"mvc signed commit 1\0"
+
+_NAMES = (
+    "tree",
+    "parents",
+    "author",
+    "time",
+    "message",
+    "params",
+    "metrics",
+    "labels",
+    "recipe",
+    "base",
+)
 _METRIC = re.compile(r"([^@\[\]=\s]+)(?:@([^@\[\]\s]+))?(?:\[([^\[\]\s]+)\])?")
 
 Scalar = str | int | float | bool
@@ -57,11 +75,36 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """An Ed25519 signature of a commit, and the public key that it claims to be made with."""
+
+    key: bytes
+    value: bytes
+
+    def __post_init__(self) -> None:
+        raw(self.key, KEY_BYTES)
+        raw(self.value, SIGNATURE_BYTES)
+
+    def as_map(self) -> dict[str, str | bytes]:
+        """Return the map that stands in a commit."""
+        return {"algorithm": ED25519, "key": self.key, "signature": self.value}
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Return the signature of such a map, or raise FormatError."""
+        algorithm, key, signature = fields(value, ("algorithm", "key", "signature"))
+        if algorithm != ED25519:
+            raise FormatError("a commit has a signature of an unknown algorithm")
+        return cls(key, signature)
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """A version: its files, where it came from, and what is known of it.
 
     `time` is in microseconds since the epoch, UTC. `base` names a commit whose tensors are close
     to this one's where that is not the first parent; it is advice for storing, not history.
+    `signature` is not verified here: mvc.repo.signing does that.
     """
 
     KIND: ClassVar[str] = "commit"
@@ -75,6 +118,7 @@ class Commit:
     labels: dict[str, str] = field(default_factory=dict)
     recipe: ObjectId | None = None
     base: ObjectId | None = None
+    signature: Signature | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.parents)) != len(self.parents) or len(self.parents) > MAX_PARENTS:
@@ -97,30 +141,36 @@ class Commit:
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return canonical.encode(
-            {
-                "tree": self.tree,
-                "parents": list(self.parents),
-                "author": self.author,
-                "time": self.time,
-                "message": self.message,
-                "params": self.params,
-                "metrics": [
-                    [item.name, item.dataset, item.split, float(item.value)]
-                    for item in self.metrics
-                ],
-                "labels": self.labels,
-                "recipe": self.recipe,
-                "base": self.base,
-            }
-        )
+        value: dict[str, Any] = {
+            "tree": self.tree,
+            "parents": list(self.parents),
+            "author": self.author,
+            "time": self.time,
+            "message": self.message,
+            "params": self.params,
+            "metrics": [
+                [item.name, item.dataset, item.split, float(item.value)] for item in self.metrics
+            ],
+            "labels": self.labels,
+            "recipe": self.recipe,
+            "base": self.base,
+        }
+        if self.signature is not None:
+            value["signature"] = self.signature.as_map()
+        return canonical.encode(value)
+
+    def signed_bytes(self) -> bytes:
+        """Return what a signature of this commit is made over: all of it but the signature."""
+        return SIGNED + replace(self, signature=None).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the commit of canonical bytes, or raise FormatError."""
-        names = ("tree", "parents", "author", "time", "message", "params", "metrics", "labels")
-        tree, parents, author, time, message, params, metrics, labels, recipe, base = fields(
-            canonical.decode(data, MAX_VALUES), (*names, "recipe", "base")
+        value = canonical.decode(data, MAX_VALUES)
+        signed = type(value) is dict and "signature" in value
+        names = (*_NAMES, "signature") if signed else _NAMES
+        tree, parents, author, time, message, params, metrics, labels, recipe, base, *signature = (
+            fields(value, names)
         )
         return cls(
             tree,
@@ -133,6 +183,7 @@ class Commit:
             labels,
             recipe,
             base,
+            Signature.of(signature[0]) if signature else None,
         )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mvc.base.dtypes import KNOWN
 from mvc.base.ids import ObjectId
 from mvc.objects import model
-from mvc.objects.history import Commit, Metric, Tag
+from mvc.objects.history import Commit, Metric, Signature, Tag
 from mvc.objects.model import (
     Blob,
     Checkpoint,
@@ -105,6 +105,11 @@ def trees(draw: st.DrawFn) -> Tree:
     return Tree(tuple(Entry(name, draw(kinds), draw(ids), draw(times)) for name in listed))
 
 
+signatures = st.builds(
+    Signature, st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64)
+)
+
+
 @st.composite
 def commits(draw: st.DrawFn) -> Commit:
     metrics = draw(
@@ -125,6 +130,7 @@ def commits(draw: st.DrawFn) -> Commit:
         draw(st.dictionaries(names, names, max_size=4)),
         draw(st.none() | ids),
         draw(st.none() | ids),
+        draw(st.none() | signatures),
     )
 
 

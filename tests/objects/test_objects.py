@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mvc.base import dtypes
 from mvc.base.errors import FormatError
 from mvc.base.ids import ObjectId, digest, object_id
-from mvc.objects import history, tree
-from mvc.objects.history import Commit, Metric, Tag
+from mvc.objects import canonical, history, tree
+from mvc.objects.history import Commit, Metric, Signature, Tag
 from mvc.objects.model import (
     Blob,
     Checkpoint,
@@ -302,3 +302,42 @@ def test_a_very_deep_name_keeps_its_rest_in_the_leaf() -> None:
     pieces = tensor_path("a." * 30 + "w")
     assert len(pieces) == 24
     assert pieces[-1] == "a." * 7 + "w"
+
+
+SIGNATURE = Signature(bytes(32), bytes(64))
+
+
+def test_a_commit_that_is_not_signed_has_the_bytes_it_always_had() -> None:
+    plain = commit()
+    assert b"signature" not in plain.encode()
+    assert b"signature" in commit(signature=SIGNATURE).encode()
+    assert len(canonical.decode(plain.encode())) == 10
+
+
+def test_what_is_signed_covers_all_of_a_commit_but_its_signature() -> None:
+    signed = commit(signature=SIGNATURE)
+    assert signed.signed_bytes() == history.SIGNED + commit().encode()
+    assert signed.signed_bytes() == commit().signed_bytes()
+    assert commit(message="other", signature=SIGNATURE).signed_bytes() != signed.signed_bytes()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        {},
+        {"algorithm": "ed25519", "key": bytes(32)},
+        {"algorithm": "ed25519", "key": bytes(31), "signature": bytes(64)},
+        {"algorithm": "ed25519", "key": bytes(32), "signature": bytes(65)},
+        {"algorithm": "ed25519", "key": bytes(32), "signature": "0" * 64},
+        {"algorithm": "none", "key": bytes(32), "signature": bytes(64)},
+        {"algorithm": None, "key": bytes(32), "signature": bytes(64)},
+        {"algorithm": "ed25519", "key": bytes(32), "signature": bytes(64), "name": "Ada"},
+        [{"algorithm": "ed25519", "key": bytes(32), "signature": bytes(64)}] * 2,
+    ],
+)
+def test_a_signature_of_another_shape_is_malformed(value: object) -> None:
+    whole = canonical.decode(commit().encode())
+    with pytest.raises(FormatError):
+        Commit.decode(packed(dict(sorted({**whole, "signature": value}.items()))))
