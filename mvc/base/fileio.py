@@ -90,6 +90,12 @@ def stat_file(path: Path) -> FileStat | None:
     return _stat(raw) if stat_module.S_ISREG(raw.st_mode) else None
 
 
+def is_private(path: Path) -> bool:
+    """Tell whether a file can be read and written by its owner alone."""
+    with _translated("look at", path):
+        return not os.stat(path).st_mode & 0o077
+
+
 def is_dir(path: Path) -> bool:
     """Tell whether `path` is a directory (a link to one counts)."""
     return os.path.isdir(path)
@@ -240,14 +246,17 @@ class Reader:
 
 
 class StagedFile:
-    """A new file under a temporary name: durable and complete before it gets its real name."""
+    """A new file under a temporary name: durable and complete before it gets its real name.
 
-    def __init__(self, folder: Path) -> None:
+    Nobody but its owner can ever read one that is `private`.
+    """
+
+    def __init__(self, folder: Path, *, private: bool = False) -> None:
         make_dirs(folder)
         self.path = folder / f"staged-{_token()}"
         with _translated("create", self.path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._fd = os.open(self.path, flags, 0o644)
+            self._fd = os.open(self.path, flags, 0o600 if private else 0o644)
         self.size = 0
         self._started = 0
         self._open = True
@@ -383,9 +392,9 @@ def _move(staged: Path, target: Path) -> None:
         os.unlink(staged)
 
 
-def write_file(target: Path, data: Buffer, staging: Path) -> None:
+def write_file(target: Path, data: Buffer, staging: Path, *, private: bool = False) -> None:
     """Replace a small file durably, in one step."""
-    staged = StagedFile(staging)
+    staged = StagedFile(staging, private=private)
     try:
         staged.write(data)
         publish(staged.seal(), target)

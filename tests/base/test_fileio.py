@@ -567,3 +567,16 @@ def test_removing_a_file_leaves_its_neighbours(tmp_path: Path) -> None:
     tree.remove(("a", "nothing"))
     tree.remove(("nothing", "at", "all"))
     assert fileio.names(tmp_path / "a") == ["two"]
+
+
+def test_a_private_file_was_never_open_to_others(tmp_path: Path) -> None:
+    staged_file = fileio.StagedFile(tmp_path / "tmp", private=True)
+    assert fileio.is_private(staged_file.path)
+    staged_file.discard()
+    fileio.write_file(tmp_path / "secret", b"1", tmp_path / "tmp", private=True)
+    fileio.write_file(tmp_path / "other", b"1", tmp_path / "tmp")
+    assert fileio.is_private(tmp_path / "secret")
+    (tmp_path / "other").chmod(0o640)
+    assert not fileio.is_private(tmp_path / "other")
+    with pytest.raises(NotFoundError):
+        fileio.is_private(tmp_path / "nothing")
