@@ -6,11 +6,13 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 
 from mvc.base.errors import FormatError, LimitError
-from mvc.sync.limits import MAX_MESSAGE, MAX_PIECE
+from mvc.sync.limits import MAX_MESSAGE, MAX_PIECE, MAX_WAITS
 
-MESSAGE, BODY, END = 1, 2, 3
+MESSAGE, BODY, END, WAIT = 1, 2, 3, 4
 _HEAD = struct.Struct("<BI")
-_LIMITS = {MESSAGE: MAX_MESSAGE, BODY: MAX_PIECE, END: 0}
+_LIMITS = {MESSAGE: MAX_MESSAGE, BODY: MAX_PIECE, END: 0, WAIT: 0}
+WAITING = _HEAD.pack(WAIT, 0)
+"""What a server says before its message, so that nobody takes long work for a dead peer."""
 
 Read = Callable[[int], bytes]
 """Returns at most so many bytes, and none at the end only."""
@@ -38,8 +40,11 @@ def read_message(read: Read) -> tuple[bytes, Iterator[bytes]]:
     Raises CutOffError where the stream ends too early, also while the body is read, and
     FormatError or LimitError where it has other frames. EOFError where it ends before the first.
     """
-    head = _exactly(read, _HEAD.size, first=True)
-    kind, length = _HEAD.unpack(head)
+    kind, length = _HEAD.unpack(_exactly(read, _HEAD.size, first=True))
+    for _ in range(MAX_WAITS):
+        if kind != WAIT or _bounded(kind, length):
+            break
+        kind, length = _HEAD.unpack(_exactly(read, _HEAD.size))
     if kind != MESSAGE:
         raise FormatError("a stream does not begin with a message")
     return _exactly(read, _bounded(kind, length)), _body(read)

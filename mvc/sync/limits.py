@@ -5,6 +5,8 @@ from __future__ import annotations
 VERSION = 1
 MAX_MESSAGE = 8 << 20
 MAX_PIECE = 1 << 20
+MAX_WAITS = 4096
+WAIT_SECONDS = 10
 MAX_PART = 128 << 20
 PART_BYTES = 16 << 20
 MAX_IDS = 1 << 16
