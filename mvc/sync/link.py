@@ -26,11 +26,15 @@ class Answer(NamedTuple):
     body: Iterator[bytes]
 
 
+class FutileError(NetworkError):
+    """A carrier or a server failed in a way that another try would not mend."""
+
+
 class Link(Protocol):
     """A way to one repository of one server. Not safe from several threads at once.
 
     `ask` raises NetworkError where the carrier failed or the server asks to come again later, and
-    what `refused` returns where the server refuses for good. `body` is called anew for each try.
+    what `refused` returns where the server refuses for good. `body` is iterated anew for each try.
     """
 
     def ask(self, request: Request, body: Iterable[bytes] = ()) -> Answer:
@@ -69,7 +73,10 @@ AGAIN = frozenset({"missing-object", "integrity", "busy", "storage", "internal"}
 def refused(refusal: Refusal) -> MvcError:
     """Return the error that a refusal is at the client."""
     message, hint = _shown(refusal.message), refusal.hint and _shown(refusal.hint)
-    found = _RAISED.get(refusal.error, NetworkError)
+    found = _RAISED.get(refusal.error, FutileError)
+    if refusal.again and found is not MissingObjectError:
+        # What is missing must be sent first: the request alone would not do better.
+        found = NetworkError
     return found(f"the server refused: {message}", hint=hint)
 
 
