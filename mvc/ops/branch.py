@@ -6,36 +6,74 @@ from dataclasses import dataclass
 
 from mvc.base.errors import NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
-from mvc.repo import revisions
+from mvc.repo import remotes, revisions
 from mvc.repo.history import is_ancestor
 from mvc.repo.names import check_branch
 from mvc.repo.refs import BRANCHES
 from mvc.repo.repository import Repository
+from mvc.repo.tracking import Tracking, tracking
 from mvc.store.locks import pinned
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch; `subject` is the first line of its last commit's message."""
+    """A branch; `subject` is the first line of its last commit's message.
+
+    `upstream` is how it stands to what it follows; it is looked up where that was asked for.
+    """
 
     name: str
     commit: ObjectId
     current: bool
     subject: str
+    upstream: Tracking | None = None
 
 
-def branches(repo: Repository) -> tuple[Branch, ...]:
+def branches(repo: Repository, *, upstreams: bool = False) -> tuple[Branch, ...]:
     """Return all branches in order of their names."""
     current = repo.refs.head().ref
     return tuple(
         Branch(
-            ref.removeprefix(BRANCHES),
+            name := ref.removeprefix(BRANCHES),
             commit,
             ref == current,
-            repo.commit(commit).message.partition("\n")[0],
+            _subject(repo, commit),
+            tracking(repo, name, commit) if upstreams else None,
         )
         for ref, commit in repo.refs.all(BRANCHES).items()
     )
+
+
+def remote_branches(repo: Repository) -> tuple[Branch, ...]:
+    """Return the branches of remotes as they were seen last, in order: `origin/main`."""
+    return tuple(
+        Branch(ref.removeprefix(revisions.REMOTES), commit, False, _subject(repo, commit))
+        for ref, commit in repo.refs.all(revisions.REMOTES).items()
+    )
+
+
+def follow(repo: Repository, name: str | None, upstream: str | None) -> remotes.Upstream | None:
+    """Let a branch (None: the current one) follow `origin/main`, or nothing any more."""
+    branch = name or repo.refs.head().branch
+    if branch is None:
+        raise NegativeAnswer("HEAD is at no branch", hint="name the branch that is to follow")
+    if branch != repo.refs.head().branch:
+        _existing(repo, branch)
+    if upstream is None:
+        remotes.forget_branch(repo, branch)
+        return None
+    remote, _, rest = upstream.partition("/")
+    found = remotes.find(repo, remote)
+    if not rest or repo.refs.get(found.tracking + rest) is None:
+        raise NotFoundError(
+            f"nothing was seen of {upstream[:80]!r}", hint=f"`mvc fetch {remote}` looks for it"
+        )
+    remotes.follow(repo, branch, remote, BRANCHES + rest)
+    return remotes.upstream(repo, branch)
+
+
+def _subject(repo: Repository, commit: ObjectId) -> str:
+    return repo.commit(commit).message.partition("\n")[0]
 
 
 def create(repo: Repository, name: str, start: str = "HEAD") -> ObjectId:
@@ -68,6 +106,7 @@ def delete(repo: Repository, name: str, *, force: bool = False) -> ObjectId:
         )
     ref = BRANCHES + name
     repo.refs.update(ref, commit, None, repo.change(commit, None, "branch: deleted"))
+    remotes.forget_branch(repo, name)
     return commit
 
 
@@ -82,10 +121,12 @@ def rename(repo: Repository, old: str | None, new: str) -> str:
     reason = f"branch: renamed {name} to {new}"
     if head.branch == name and head.commit is None:
         repo.refs.set_head(BRANCHES + new, repo.change(None, None, reason))
+        remotes.rename_branch(repo, name, new)
         return name
     commit = _existing(repo, name)
     change = repo.change(commit, commit, reason)
     repo.refs.rename(BRANCHES + name, BRANCHES + new, change)
+    remotes.rename_branch(repo, name, new)
     return name
 
 

@@ -10,6 +10,7 @@ from mvc.base.ids import ObjectId
 from mvc.objects.tree import Entry
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known
+from mvc.repo.tracking import Tracking, tracking
 from mvc.repo.worktree import Changes, Worktree
 
 
@@ -18,7 +19,8 @@ class StatusResult:
     """Where HEAD is and how the files differ from it.
 
     `renamed` pairs those of `deleted` and `added` that are known to have the same content.
-    `reduced` are the files at reduced precision, which no commit takes up.
+    `reduced` are the files at reduced precision, which no commit takes up. `upstream` is how the
+    branch stands to what it follows, as far as was fetched.
     """
 
     branch: str | None
@@ -30,6 +32,7 @@ class StatusResult:
     untracked: tuple[str, ...]
     renamed: tuple[tuple[str, str], ...] = ()
     reduced: tuple[str, ...] = ()
+    upstream: Tracking | None = None
 
 
 def status(repo: Repository) -> StatusResult:
@@ -52,6 +55,7 @@ def status(repo: Repository) -> StatusResult:
         changes.untracked,
         _renamed(tree, files, changes),
         changes.reduced,
+        tracking(repo, head.branch, head.commit) if head.branch else None,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ class Config:
 
     def __init__(self, repository: Path, user: Path | None = None) -> None:
         self._files = {"user": user, "repository": repository}
+        self._load()
+
+    def _load(self) -> None:
         self._settings = {key: Setting(key, value, "default") for key, value in DEFAULTS.items()}
         for origin, path in self._files.items():
             for key, value in _read(path).items():
@@ -65,34 +68,81 @@ class Config:
 
     def set(self, key: str, value: Value | None, origin: str, staging: Path) -> None:
         """Write a setting to the user's or the repository's file; None removes it."""
+        if not _KEY.fullmatch(key):
+            raise UsageError(f"not a setting: {key[:80]!r}", hint="settings look like user.name")
+        parts = tuple(key.split("."))
+        if value is None and not _holds(self._document(origin), parts):
+            raise _unset(key, origin)
+        self.change({parts: value}, origin, staging)
+
+    def change(
+        self, values: Mapping[tuple[str, ...], Value | None], origin: str, staging: Path
+    ) -> None:
+        """Write several settings of one file in one step, each named by its keys from the top.
+
+        None removes a setting, or a section with all that is in it. What would not read back as
+        it is here is not written.
+        """
         import tomlkit
 
+        path = self._path(origin)
+        document = self._document(origin)
+        for parts, value in values.items():
+            _place(document, parts, value)
+        text = tomlkit.dumps(document)
+        found = _flat(_parsed(text), "")
+        for parts, value in values.items():
+            if found.get(".".join(parts)) != value:
+                raise FormatError(f"{'.'.join(parts)} would not read back as it was written")
+        fileio.write_file(path, text.encode(), staging)
+        self._load()
+
+    def named(self, section: str, key: str) -> dict[str, str]:
+        """Return the texts under one key of all sections `[section.NAME]`, by name."""
+        start, end = section + ".", "." + key
+        return {
+            name.removeprefix(start).removesuffix(end): str(setting.value)
+            for name, setting in self._settings.items()
+            if name.startswith(start) and name.endswith(end) and len(name) > len(start + end)
+        }
+
+    def _path(self, origin: str) -> Path:
         path = self._files[origin]
         if path is None:
             raise UsageError("there is no user configuration file here")
-        if not _KEY.fullmatch(key):
-            raise UsageError(f"not a setting: {key[:80]!r}", hint="settings look like user.name")
-        document = tomlkit.parse(_text(path))
-        *sections, name = key.split(".")
-        table: MutableMapping[str, Any] = document
-        for section in sections:
-            if section not in table:
-                if value is None:
-                    raise _unset(key, origin)
-                table[section] = tomlkit.table()
-            below = table[section]
-            if not isinstance(below, MutableMapping):
-                raise UsageError(f"{key} is below a setting that has a value")
-            table = below
-        if value is not None:
-            table[name] = value
-        elif name in table:
-            del table[name]
-        else:
-            raise _unset(key, origin)
-        fileio.write_file(path, tomlkit.dumps(document).encode(), staging)
-        if _read(path).get(key) != value:
-            raise FormatError(f"{key} does not read back as it was written")
+        return path
+
+    def _document(self, origin: str) -> MutableMapping[str, Any]:
+        import tomlkit
+
+        return tomlkit.parse(_text(self._path(origin)))
+
+
+def _holds(table: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
+    for part in parts:
+        if not isinstance(table, Mapping) or part not in table:
+            return False
+        table = table[part]
+    return True
+
+
+def _place(table: MutableMapping[str, Any], parts: tuple[str, ...], value: Value | None) -> None:
+    """Set a value in a document, or remove what is there."""
+    import tomlkit
+
+    if value is None and not _holds(table, parts):
+        return
+    for section in parts[:-1]:
+        if section not in table:
+            table[section] = tomlkit.table()
+        below = table[section]
+        if not isinstance(below, MutableMapping):
+            raise UsageError(f"{'.'.join(parts)} is below a setting that has a value")
+        table = below
+    if value is None:
+        del table[parts[-1]]
+    else:
+        table[parts[-1]] = value
 
 
 def _unset(key: str, origin: str) -> NegativeAnswer:

@@ -21,6 +21,7 @@ def test_branches_are_listed_with_the_current_one_marked(mvc: Console) -> None:
         "commit": head,
         "current": True,
         "subject": "base",
+        "upstream": None,
     }
     mvc("switch", "--detach", "main")
     assert mvc.named(mvc("branch").lines[0], a=head) == "* (HEAD is detached at <a>)"

@@ -48,6 +48,7 @@ def test_status_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "untracked": [],
         "renamed": [],
         "reduced": [],
+        "upstream": None,
     }
     mvc.write("a.txt", "a")
     head = mvc.commit("a")

@@ -10,6 +10,7 @@ import click
 
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.escape import escaped
+from mvc.cli.render_tracking import followed, standing
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import short
 
@@ -36,7 +37,8 @@ def command(session: Session, brief: bool, porcelain: bool, as_json: bool) -> No
     if as_json:
         head = found.head.hex() if found.head else None
         renamed = [{"from": old, "to": new} for old, new in found.renamed]
-        session.json({**asdict(found), "head": head, "renamed": renamed})
+        about = followed(found.upstream)
+        session.json({**asdict(found), "head": head, "renamed": renamed, "upstream": about})
     elif brief or porcelain:
         for letter, name in _LETTERS:
             for path in getattr(found, name):
@@ -46,7 +48,7 @@ def command(session: Session, brief: bool, porcelain: bool, as_json: bool) -> No
         _long(session, found)
 
 
-def _long(session: Session, found: StatusResult) -> None:
+def _where(session: Session, found: StatusResult) -> None:
     if found.branch:
         session.write(f"On branch {session.style(escaped(found.branch), 'bold')}")
     else:
@@ -54,6 +56,12 @@ def _long(session: Session, found: StatusResult) -> None:
         session.write(f"HEAD is detached at {where}; `mvc switch -c NAME` makes a branch here")
     if found.head is None:
         session.write("No commits yet")
+    if found.upstream is not None:
+        session.write(standing(found.upstream))
+
+
+def _long(session: Session, found: StatusResult) -> None:
+    _where(session, found)
     if not found.clean:
         session.write("\nChanges that `mvc commit` will record:")
         if found.modified or found.deleted:
