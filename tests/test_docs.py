@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 # These are generated, or tested against the code by tests of their own.
-ELSEWHERE = {"cli.md", "format.md", "benchmarks.md"}
+ELSEWHERE = {"cli.md", "format.md", "protocol.md", "benchmarks.md"}
 PAGES = [README, *(page for page in sorted(DOCS.glob("*.md")) if page.name not in ELSEWHERE)]
 EXECUTED = [page for page in PAGES if page.exists() and pages.examples(page)]
 PROSE = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
