@@ -179,6 +179,11 @@ class PackWriter:
             self._tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
         return Written(name, at, self._head.size, tuple(self._rows))
 
+    def close(self) -> None:
+        """Close the staged files, which stay where they are and are not durable."""
+        self._head.seal(durable=False)
+        self._tail.seal(durable=False)
+
     def discard(self) -> None:
         """Remove the staged files."""
         self._head.discard()

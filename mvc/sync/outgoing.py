@@ -1,39 +1,178 @@
-"""Parts: packs made for the other side from objects of a plan (docs/protocol.md, "part")."""
+"""Parts: packs made for the other side from objects of a plan (docs/protocol.md, "part").
+
+Records are copied as they are stored wherever the other side has what they stand on; nothing is
+decoded then. Who asks must have been allowed the objects, and the bases too: a delta tells of both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
+from mvc.base import fileio
+from mvc.base.errors import LimitError, MissingObjectError, UsageError
 from mvc.base.ids import ObjectId
+from mvc.base.parallel import ordered_map, worker_count
+from mvc.codec.segments import join
 from mvc.repo.repository import Repository
+from mvc.store.block import Item
+from mvc.store.chunks import record
+from mvc.store.decode import load
+from mvc.store.directory import MAX_DEPTH, ChunkEntry, Section, check_of
+from mvc.store.object_store import UNREADABLE, ObjectStore
+from mvc.store.pack import NewChunk, PackWriter
+from mvc.store.pack_reader import PackReader
+from mvc.store.tail_packs import words_as_coded
+from mvc.sync.limits import MAX_PART, MAX_PIECE
 from mvc.sync.messages import Asked
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """A pack in two files of its own, not in any storage: `head` and `tail` bytes long."""
 
     name: ObjectId
     head: int
     tail: int
+    files: tuple[Path, Path]
+    workspace: fileio.Workspace
 
     def body(self) -> Iterator[bytes]:
         """Yield the head, then the tail, in pieces of at most MAX_PIECE; may be called again."""
-        raise NotImplementedError
+        for path, size in zip(self.files, (self.head, self.tail), strict=True):
+            if not size:
+                continue
+            with fileio.Reader(path) as reader:
+                for at in range(0, size, MAX_PIECE):
+                    yield reader.read_at(at, min(MAX_PIECE, size - at))
 
     def close(self) -> None:
         """Remove the files."""
-        raise NotImplementedError
+        self.workspace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def make_part(
     repo: Repository, asked: Sequence[Asked], folder: Path, *, heads: bool = False
 ) -> Part:
-    """Write a pack of objects, each chunk as a delta against the base asked for, or smaller.
+    """Write a pack of objects, each chunk as a delta against the base asked for, or alone.
 
-    `folder` is where unfinished files live. Raises MissingObjectError, IntegrityError,
-    LimitError where the part would exceed MAX_PART.
+    With `heads` it is the head of a pack whose tail is not made. `folder` is where unfinished
+    files live. Raises MissingObjectError, IntegrityError, or LimitError where it would exceed
+    MAX_PART.
     """
-    raise NotImplementedError
+    if not asked:
+        raise UsageError("a part holds at least one object")
+    fileio.reap(folder)
+    workspace = fileio.Workspace(folder)
+    try:
+        writer = _PartWriter(repo.store, workspace, heads=heads)
+        try:
+            return writer.run(asked)
+        finally:
+            writer.close()
+    except BaseException:
+        workspace.close()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A chunk's record, maybe without its lower sections, of which `lower` tells then."""
+
+    chunk: NewChunk
+    lower: tuple[Section, ...] | None
+
+
+class _PartWriter:
+    def __init__(self, store: ObjectStore, workspace: fileio.Workspace, *, heads: bool) -> None:
+        self._store = store
+        self._workspace = workspace
+        self._heads = heads
+        self._writer = PackWriter(workspace)
+        self._depths: dict[ObjectId, int] = {}
+
+    def run(self, asked: Sequence[Asked]) -> Part:
+        """See `make_part`."""
+        each: dict[ObjectId, Asked] = {}
+        for item in asked:
+            each.setdefault(item.id, item)
+        ordered = [*each.values()]
+        sent = ordered_map(self._found, ordered, ahead=worker_count())
+        for item, found in zip(ordered, sent, strict=True):
+            if isinstance(found, Item):
+                self._writer.add_object(found)
+            else:
+                self._add(item, found)
+            if self._writer.size > MAX_PART:
+                raise LimitError(f"a part of more than {MAX_PART} bytes")
+        written = self._writer.finish()
+        head, tail = written.head_bytes, self._writer.tail_bytes
+        if head + tail > MAX_PART:
+            raise LimitError(f"a part of more than {MAX_PART} bytes")
+        name = ObjectId(bytes.fromhex(written.name))
+        return Part(name, head, tail, self._writer.files, self._workspace)
+
+    def close(self) -> None:
+        """Close the files, which stay where they are."""
+        self._writer.close()
+
+    def _add(self, asked: Asked, sent: _Sent) -> None:
+        depth = self._depth(sent.chunk)
+        if depth > MAX_DEPTH:
+            sent = self._coded(Asked(asked.id, None))
+            depth = 0
+        chunk = replace(sent.chunk, depth=depth)
+        if sent.lower is None:
+            self._writer.add_chunk(chunk)
+        else:
+            self._writer.add_top(chunk, sent.lower)
+        self._depths[chunk.id] = depth
+
+    def _depth(self, chunk: NewChunk) -> int:
+        """Return the least depth that a record may have as far as this part tells."""
+        references = [item for item in (chunk.base, chunk.factors) if item is not None]
+        return max((self._depths.get(item, 0) + 1 for item in references), default=0)
+
+    def _found(self, asked: Asked) -> Item | _Sent:
+        """Return an object as it is to be sent. Runs in worker threads."""
+        kind = self._store.kind(asked.id)
+        if kind is None:
+            raise MissingObjectError(f"object {asked.id.hex()[:12]} is missing")
+        if kind != "chunk":
+            return Item(asked.id, kind, self._store.read(asked.id, kind))
+        records = [found for found in self._store.records(asked.id) if found[1].base == asked.base]
+        for reader, entry in sorted(records, key=lambda found: found[1].stored):
+            # A damaged copy, or one whose tail is elsewhere, is not the only way.
+            with suppress(*UNREADABLE):
+                return self._copied(reader, entry)
+        return self._coded(asked)
+
+    def _copied(self, reader: PackReader, entry: ChunkEntry) -> _Sent:
+        sections = reader.sections(entry, 1 if self._heads else len(entry.sections))
+        digests = tuple(part.digest for part in entry.sections)
+        about = (entry.id, entry.word, entry.words, entry.transform, entry.base, entry.depth)
+        chunk = NewChunk(*about, sections, digests, entry.factors)
+        return _Sent(chunk, entry.sections[1:] if self._heads else None)
+
+    def _coded(self, asked: Asked) -> _Sent:
+        """Return a record against the base asked for, or one alone where that does not pay."""
+        reader, entry = self._store.chunk_entry(asked.id)
+        data = join(load(self._store, asked.id), entry.word)
+        bases = () if asked.base is None else (asked.base,)
+        words = replace(words_as_coded(reader, entry, data), bases=bases)
+        # The base's depth here says nothing of its depth there.
+        new = record(self._store, words, MAX_DEPTH + 1)
+        if not self._heads:
+            return _Sent(new, None)
+        lower = zip(new.sections[1:], new.digests[1:], strict=True)
+        told = tuple(Section(0, len(part), check_of(part, 2), held) for part, held in lower)
+        return _Sent(replace(new, sections=new.sections[:1]), told)
