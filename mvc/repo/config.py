@@ -27,7 +27,16 @@ DEFAULTS: dict[str, Value] = {
     "repack.budget": 2.0,
     "repack.max_depth": 8,
 }
-KNOWN = ("user.name", "user.email", "commit.base", *DEFAULTS)
+KNOWN = (
+    "user.name",
+    "user.email",
+    "user.signing_key",
+    "commit.base",
+    "commit.sign",
+    "sign.key",
+    "sign.required",
+    *DEFAULTS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,19 @@ class Config:
         """Return a setting as text."""
         value = self.get(key)
         return None if value is None else str(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a setting that is a list of texts, or words of one text. Raises FormatError."""
+        found: object = ()
+        for path in self._files.values():
+            table: object = _tables(path)
+            for part in key.split("."):
+                table = table.get(part) if isinstance(table, dict) else None
+            found = found if table is None else table
+        words = found.split() if isinstance(found, str) else found
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise FormatError(f"the setting {key} is not a list of texts", hint="mend it")
+        return tuple(words)
 
     def all(self) -> list[Setting]:
         """Return all settings in order of their keys."""
@@ -173,11 +195,18 @@ def _text(path: Path) -> str:
 
 
 def _read(path: Path | None) -> dict[str, Value]:
+    try:
+        return _flat(_tables(path), "")
+    except RecursionError as error:
+        raise FormatError(f"{path} has sections in sections without end", hint="mend it") from error
+
+
+def _tables(path: Path | None) -> dict[str, object]:
     text = _text(path) if path else ""
     if not text:
         return {}
     try:
-        return _flat(_parsed(text), "")
+        return _parsed(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not valid TOML: {error}", hint="mend or remove it") from error
 
