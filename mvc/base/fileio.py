@@ -96,6 +96,19 @@ def is_private(path: Path) -> bool:
         return not os.stat(path).st_mode & 0o077
 
 
+def is_mine(path: Path) -> bool:
+    """Tell whether whoever runs this owns a file or directory."""
+    with _translated("look at", path):
+        return os.stat(path).st_uid == os.geteuid()
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much may still be written to the disk that a directory is on."""
+    with _translated("look at", path):
+        found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
 def is_dir(path: Path) -> bool:
     """Tell whether `path` is a directory (a link to one counts)."""
     return os.path.isdir(path)

@@ -14,6 +14,7 @@ from mvc.base.errors import (
     NetworkError,
     NotAllowedError,
     NotFoundError,
+    StorageError,
     UsageError,
 )
 from mvc.sync.messages import Refusal, Reply, Request, VersionError
@@ -101,6 +102,7 @@ _CODES: dict[str, tuple[type[MvcError], ...]] = {
     "not-allowed": (NotAllowedError,),
     "not-found": (NotFoundError,),
     "usage": (UsageError,),
+    "storage": (StorageError,),
 }
 
 

@@ -1,16 +1,34 @@
-"""Where received packs lie until an update has used them (docs/protocol.md, "part")."""
+"""Where received packs lie until an update has used them (docs/protocol.md, "part").
+
+A part is verified as far as it can be alone before it gets its name, so whatever has a name here
+has a sound directory, whole sections and metadata with the ids that it says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mvc.base.ids import ObjectId
-from mvc.repo.repository import Repository
-from mvc.sync.limits import QUARANTINE_DAYS
+from mvc.base import fileio
+from mvc.base.errors import FormatError, LimitError, NotAllowedError, StorageError
+from mvc.base.ids import ObjectId, digest, parse_id
+from mvc.storage import keys
+from mvc.storage.local import LocalStorage
+from mvc.store.object_store import ObjectStore
+from mvc.store.rows import Written
+from mvc.sync.inspect_part import inspect
+from mvc.sync.limits import MAX_PART, QUARANTINE_DAYS
 from mvc.sync.messages import GiveReply, PartRequest
 
+if TYPE_CHECKING:
+    from mvc.repo.repository import Repository
+
 RESERVE_BYTES = 256 << 20
+INCOMING = "incoming"
+_DAY_NS = 86_400 * 10**9
 
 
 class Quarantine:
@@ -29,34 +47,178 @@ class Quarantine:
     def take(self, part: PartRequest | GiveReply, body: Iterator[bytes]) -> None:
         """Make a part durable, once it is verified as far as it can be alone.
 
-        Reads the body to its end. Raises FormatError, LimitError, IntegrityError, StorageError.
+        Reads the body to its end. Raises FormatError, LimitError, IntegrityError, StorageError,
+        and NotAllowedError where more would be held than is granted.
         """
-        raise NotImplementedError
+        size = part.head + part.tail
+        if size > MAX_PART:
+            raise LimitError(f"a part of {size} bytes is above the limit of {MAX_PART}")
+        if self.has(part.name):
+            _drain(body, size)
+            return
+        self._make_room(size)
+        fileio.reap(self._scratch)
+        with fileio.Workspace(self._scratch) as workspace:
+            staged = _Staged(workspace.path, part)
+            try:
+                staged.write(body)
+                written = inspect(staged, part.name.hex(), part.head, part.tail)
+                self._publish(staged, written)
+            finally:
+                staged.discard()
 
     def has(self, part: ObjectId) -> bool:
         """Tell whether a part is here."""
-        raise NotImplementedError
+        return fileio.stat_file(self.folder / keys.pack_head(part.hex())) is not None
 
     def parts(self) -> list[ObjectId]:
         """Return the names of all parts that are here."""
-        raise NotImplementedError
+        names = [keys.pack_of(f"{keys.PACKS}{name}") for name in fileio.names(self._packs)]
+        return [parse_id(name) for name in names if name]
 
     def holds(self, wanted: ObjectId) -> bool:
         """Tell whether an object is in one of the parts."""
-        raise NotImplementedError
+        return self._store.contains(wanted)
 
     def drop(self, parts: Iterable[ObjectId]) -> None:
         """Remove parts; those that are not here are passed over."""
-        raise NotImplementedError
+        names = [part.hex() for part in parts if self.has(part)]
+        self._store.index.remove(names)
+        for name in names:
+            self._storage.delete(keys.pack_head(name))
+            self._storage.delete(keys.pack_tail(name))
 
     def forget_old(self, days: int = QUARANTINE_DAYS) -> None:
-        """Remove everything if nothing came for so many days."""
-        raise NotImplementedError
+        """Remove everything if nothing came for so many days.
+
+        Never some of it: records may stand on those of parts that came earlier.
+        """
+        stats = [fileio.stat_file(self._packs / name) for name in fileio.names(self._packs)]
+        newest = max((stat.mtime_ns for stat in stats if stat), default=None)
+        if newest is None or fileio.now_ns() - newest < days * _DAY_NS:
+            return
+        with self.locked():
+            self.drop(self.parts())
+            # Tails whose heads never came.
+            for name in fileio.names(self._packs):
+                fileio.remove(self._packs / name)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one who uses parts while inside; others may add some."""
+        with fileio.locked(self.folder / "locks" / "parts"):
+            yield
 
     def close(self) -> None:
         """Release the files."""
+        self._storage.close()
+        if "_store" in self.__dict__:
+            self._store.close()
+
+    @cached_property
+    def _storage(self) -> LocalStorage:
+        return LocalStorage(self.folder)
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        fileio.make_dirs(self.folder)
+        found = ObjectStore(self._storage, self.folder / "index.sqlite")
+        found.refresh()
+        return found
+
+    @property
+    def _packs(self) -> Path:
+        return self.folder / "packs"
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / "tmp" / "parts"
+
+    def _make_room(self, size: int) -> None:
+        held = fileio.disk_bytes(self._packs) if self._most is not None else 0
+        if self._most is not None and held + size > self._most:
+            raise NotAllowedError(
+                "more is waiting here than is granted",
+                hint="update refs with what was sent, or wait until it is forgotten",
+            )
+        fileio.make_dirs(self.folder)
+        if fileio.free_bytes(self.folder) - size < self._reserve:
+            raise StorageError(
+                "the disk is nearly full", hint="free some space where the repository is"
+            )
+
+    def _publish(self, staged: _Staged, written: Written) -> None:
+        head, tail = staged.sealed()
+        for key, path in (
+            (keys.pack_tail(written.name), tail),
+            (keys.pack_head(written.name), head),
+        ):
+            if path is not None:
+                # A tail may be there whose head never came.
+                self._storage.write_new(key, path)
+        self._store.joined(written)
 
 
-def quarantine(repo: Repository, who: str) -> Quarantine:
+class _Staged(LocalStorage):
+    """A part that has no name yet, as a storage to read it from."""
+
+    def __init__(self, folder: Path, part: PartRequest | GiveReply) -> None:
+        super().__init__(folder)
+        self._announced = (part.head, part.tail)
+        self._head = fileio.StagedFile(folder)
+        self._tail = fileio.StagedFile(folder)
+        self._files = {
+            keys.pack_head(part.name.hex()): self._head.path,
+            keys.pack_tail(part.name.hex()): self._tail.path,
+        }
+
+    def write(self, body: Iterator[bytes]) -> None:
+        """Take in the head and the tail, which must have the lengths that were announced."""
+        head, tail = self._announced
+        for piece in body:
+            view = memoryview(piece)
+            cut = min(len(view), head - self._head.size)
+            if len(view) - cut > tail - self._tail.size:
+                raise LimitError("a part is longer than it was said to be")
+            self._head.write(view[:cut])
+            self._tail.write(view[cut:])
+        if (self._head.size, self._tail.size) != self._announced:
+            raise FormatError("a part is shorter than it was said to be")
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes:
+        """See Storage."""
+        with fileio.Reader(self._files[key]) as reader:
+            return reader.read_at(offset, length)
+
+    def sealed(self) -> tuple[Path, Path | None]:
+        """Make both files durable and return where they are; a tail of nothing is none."""
+        tail = self._tail.seal() if self._tail.size else None
+        return self._head.seal(), tail
+
+    def discard(self) -> None:
+        """Remove the files."""
+        self._head.discard()
+        self._tail.discard()
+
+
+def quarantine(
+    repo: Repository, who: str, *, most: int | None = None, reserve: int = RESERVE_BYTES
+) -> Quarantine:
     """Return the quarantine of an asker, or on the fetching side that of a remote."""
-    raise NotImplementedError
+    name = digest(who.encode("utf-8", "surrogatepass")).hex()[:32]
+    return Quarantine(repo.folder / INCOMING / name, most=most, reserve=reserve)
+
+
+def forget_old(repo: Repository, days: int = QUARANTINE_DAYS) -> None:
+    """Empty every quarantine of a repository to which nothing came for so many days."""
+    for name in fileio.names(repo.folder / INCOMING):
+        held = Quarantine(repo.folder / INCOMING / name)
+        held.forget_old(days)
+        held.close()
+
+
+def _drain(body: Iterator[bytes], most: int) -> None:
+    for piece in body:
+        most -= len(piece)
+        if most < 0:
+            raise LimitError("a part is longer than it was said to be")
