@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from mvc.base import fileio
 from mvc.base.errors import (
@@ -26,10 +27,14 @@ from mvc.repo.ingest import Ingested, ingest
 from mvc.repo.metadata import file_sha256
 from mvc.repo.names import nested
 from mvc.repo.repository import Repository
+from mvc.repo.signing import own_key, signed
 from mvc.repo.state import Known
 from mvc.repo.worktree import Changes, Worktree, check_addable, locked_worktree
 from mvc.store.object_store import ObjectStore
 from mvc.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 TRIES = 3
 
@@ -40,7 +45,7 @@ class CommitRequest:
 
     `base` is a revision that the new one is close to where that is not its parent: None is what is
     configured, empty none. `codec` is how much time coding may take: `default`, `fast`, or what
-    is configured.
+    is configured. `sign` is whether to sign it, None for what is configured.
     """
 
     message: str
@@ -50,6 +55,7 @@ class CommitRequest:
     allow_empty: bool = False
     base: str | None = None
     codec: str | None = None
+    sign: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class CommitResult:
 
 def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT) -> CommitResult:
     """Store every tracked change and move the branch. Raises NegativeAnswer if there is none."""
+    key = own_key(repo, wanted=request.sign)
     with locked_worktree(repo) as tree:
         parent = repo.head_commit()
         head = tree.files_of(parent)
@@ -89,7 +96,7 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
                 raise NegativeAnswer("nothing to commit", hint=_advice(tree))
             files = {path: entry for path, entry in head.items() if path not in changes.deleted}
             files |= {path: item.entry for path, item in stored.items()}
-            new = record(repo, tx, files, request, parent, base)
+            new = record(repo, tx, files, request, parent, base, key)
         for path in changes.deleted:
             tree.state.files.pop(path, None)
         tree.state.settle(tree.root, list(read))
@@ -116,8 +123,12 @@ def record(
     request: CommitRequest,
     parent: ObjectId | None,
     base: ObjectId | None = None,
+    key: Ed25519PrivateKey | None = None,
 ) -> ObjectId:
-    """Store trees and commit, make them durable, and move what HEAD points at."""
+    """Store trees and commit, make them durable, and move what HEAD points at.
+
+    A `key` signs the commit (mvc.repo.signing.own_key).
+    """
     if not request.message.strip():
         raise UsageError("a commit needs a message", hint="`mvc commit -m MESSAGE`")
     if len(request.message.encode("utf-8", "replace")) > MAX_MESSAGE:
@@ -127,19 +138,18 @@ def record(
             f"{pair[0]} is a file in this version, so {pair[1]} cannot be one",
             hint=f"`mvc rm --cached {pair[0]}` drops the former from the next version",
         )
-    new = tx.put(
-        Commit(
-            trees.write_files(tx.put, files),
-            (parent,) if parent is not None else (),
-            repo.author(),
-            repo.environment.clock(),
-            request.message,
-            request.params,
-            tuple(sorted(request.metrics, key=lambda item: (item.name, item.dataset, item.split))),
-            request.labels,
-            base=base,
-        )
+    made = Commit(
+        trees.write_files(tx.put, files),
+        (parent,) if parent is not None else (),
+        repo.author(),
+        repo.environment.clock(),
+        request.message,
+        request.params,
+        tuple(sorted(request.metrics, key=lambda item: (item.name, item.dataset, item.split))),
+        request.labels,
+        base=base,
     )
+    new = tx.put(made if key is None else signed(made, key))
     tx.commit()
     kind = "commit (initial)" if parent is None else "commit"
     repo.advance(parent, new, f"{kind}: {request.message.split(chr(10), 1)[0][:200]}")

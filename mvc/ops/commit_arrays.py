@@ -19,6 +19,7 @@ from mvc.repo.candidates import FileBases
 from mvc.repo.ingest import ingest
 from mvc.repo.names import clash, split_path
 from mvc.repo.repository import Repository
+from mvc.repo.signing import own_key
 from mvc.repo.state import Left
 from mvc.repo.worktree import Worktree, locked_worktree
 from mvc.store.transaction import Transaction
@@ -36,6 +37,7 @@ def commit_arrays(
     counts as unchanged until somebody changes or restores it.
     """
     split_path(path)
+    key = own_key(repo, wanted=request.sign)
     source = ArraySource(from_memory(tensors))
     with locked_worktree(repo) if repo.worktree else nullcontext() as tree:
         parent = repo.head_commit()
@@ -46,7 +48,7 @@ def commit_arrays(
             base, _ = declared_base(repo, request.base, parent)
             bases = FileBases(CommitBases(repo, head, base), path, source.size)
             stored = ingest(tx, source, bases=bases)
-            new = record(repo, tx, {**head, path: stored.entry}, request, parent, base)
+            new = record(repo, tx, {**head, path: stored.entry}, request, parent, base, key)
         if tree is not None:
             _leave(tree, path, head.get(path))
         return new

@@ -138,7 +138,12 @@ def own(folder: Path) -> list[OwnKey]:
     """Return all keys of one's own, by name."""
     files = [Path(name) for name in fileio.names(folder) if name.endswith(".pem")]
     names = [file.stem for file in files if _NAME.fullmatch(file.stem)]
-    return [_described(name, load(folder, name), _path(folder, name)) for name in names]
+    return [described(folder, name) for name in names]
+
+
+def described(folder: Path, name: str) -> OwnKey:
+    """Return a key of one's own as others may know it."""
+    return _described(name, load(folder, name), _path(folder, name))
 
 
 def parse_public(text: str) -> bytes:

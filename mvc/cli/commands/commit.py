@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     type=click.Choice(["default", "fast"]),
     help="fast takes a third of the time and more bytes; see core.codec.",
 )
+@click.option(
+    "-S/ ", "--sign/--no-sign", default=None, help="Sign it, or not; see commit.sign and `mvc key`."
+)
 @click.option("--allow-empty", is_flag=True, help="Also when no file changed.")
 @json_option
 @pass_session
@@ -63,6 +66,7 @@ def command(
     author: str | None,
     base: str | None,
     codec: str | None,
+    sign: bool | None,
     allow_empty: bool,
     as_json: bool,
 ) -> None:
@@ -84,6 +88,7 @@ def command(
         allow_empty=allow_empty,
         base=base,
         codec=codec,
+        sign=sign,
     )
     session.author = author
     _check(session, request)
