@@ -1,0 +1,160 @@
+"""Bringing versions from there (docs/protocol.md): planned, given in parts, joined when whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mvc.base.errors import FormatError, IntegrityError, LimitError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.repo.repository import Repository
+from mvc.sync.joining import receive
+from mvc.sync.limits import MAX_BASES, MAX_PART, MAX_PLAN
+from mvc.sync.link import Answer, Link
+from mvc.sync.listing import LEAST_PART
+from mvc.sync.messages import (
+    Asked,
+    GiveReply,
+    GiveRequest,
+    Planned,
+    PlanReply,
+    PlanRequest,
+    planned,
+)
+from mvc.sync.quarantine import Quarantine
+from mvc.sync.transfer import Sums, Watched, in_parts
+
+_KINDS = frozenset(("commit", "tag", "tree", "checkpoint", "layout", "tensor", "blob", "chunk"))
+
+
+@contextmanager
+def fetched(
+    repo: Repository,
+    link: Link,
+    wants: Sequence[ObjectId],
+    haves: Sequence[ObjectId],
+    held: Quarantine,
+    part_bytes: int,
+    progress: Progress = SILENT,
+) -> Iterator[Sums]:
+    """Bring what commits and annotated tags lead to; refs are to move inside.
+
+    `wants` and `haves`, what this repository holds completely, are at most MAX_BASES each. What an
+    earlier try has brought is not brought again. Raises what `receive` raises, and failures of the
+    link.
+    """
+    sums = Sums()
+    _bring(repo, link, wants, haves, held, part_bytes, progress, sums)
+    joining = receive(repo, held, held.parts(), wants, haves, progress)
+    try:
+        joining.__enter__()
+    except IntegrityError:
+        # What lay here from an earlier try may stand on what has gone since.
+        held.drop(held.parts())
+        _bring(repo, link, wants, haves, held, part_bytes, progress, sums)
+        joining = receive(repo, held, held.parts(), wants, haves, progress)
+        joining.__enter__()
+    try:
+        yield sums
+    except BaseException as error:
+        joining.__exit__(type(error), error, error.__traceback__)
+        raise
+    joining.__exit__(None, None, None)
+
+
+def _bring(
+    repo: Repository,
+    link: Link,
+    wants: Sequence[ObjectId],
+    haves: Sequence[ObjectId],
+    held: Quarantine,
+    part_bytes: int,
+    progress: Progress,
+    sums: Sums,
+) -> None:
+    """Fill the quarantine with what is planned and not here yet."""
+    entries = _lacking(repo, held, _planned(link, wants, haves))
+
+    def take(batch: list[Planned]) -> None:
+        asked = tuple(Asked(item.id, item.base) for item in batch)
+        answer = link.ask(GiveRequest(tuple(wants), asked))
+        given = answer.reply
+        assert isinstance(given, GiveReply)  # noqa: S101
+        length = given.head + given.tail
+        if length > MAX_PART:
+            raise LimitError("the server gives a part that is too large")
+        told = sum(item.size for item in batch)
+        held.take(given, iter(Watched(lambda: answer.body, length, told, progress)))
+        sums.parts += 1
+        sums.bytes += length
+
+    if entries:
+        progress.start("receiving", sum(item.size for item in entries))
+        try:
+            in_parts(entries, max(part_bytes, LEAST_PART), take)
+        finally:
+            progress.finish()
+
+
+def _planned(link: Link, wants: Sequence[ObjectId], haves: Sequence[ObjectId]) -> Iterator[Planned]:
+    request = PlanRequest(tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES]))
+    answer = link.ask(request)
+    reply = answer.reply
+    assert isinstance(reply, PlanReply)  # noqa: S101
+    if reply.shallow:
+        raise FormatError("the server leaves out history that it was asked for")
+    count = total = 0
+    for item in entries(answer):
+        count += 1
+        total += item.size
+        if count > min(reply.objects, MAX_PLAN):
+            raise LimitError("a plan has more objects than were announced")
+        yield item
+    if (count, total) != (reply.objects, reply.bytes):
+        raise FormatError("a plan is not what was announced")
+
+
+def entries(answer: Answer) -> Iterator[Planned]:
+    """Yield the entries of a plan from the body of its reply, or raise FormatError."""
+    import msgpack
+
+    unpacker = msgpack.Unpacker(
+        raw=False,
+        max_buffer_size=4 << 20,
+        max_str_len=32,
+        max_bin_len=64,
+        max_array_len=4,
+        max_map_len=0,
+        max_ext_len=0,
+    )
+    fed = 0
+    for piece in answer.body:
+        try:
+            unpacker.feed(piece)
+            fed += len(piece)
+            for value in unpacker:
+                yield _entry(value)
+        except (ValueError, msgpack.UnpackException, RecursionError, OverflowError) as error:
+            raise FormatError("a plan is malformed") from error
+    if unpacker.tell() != fed:
+        raise FormatError("a plan ends within an entry")
+
+
+def _entry(value: object) -> Planned:
+    item = planned(value)
+    if item.kind not in _KINDS or item.size > MAX_PART or (item.base and item.kind != "chunk"):
+        raise FormatError("a plan has an entry that cannot be")
+    return item
+
+
+def _lacking(repo: Repository, held: Quarantine, found: Iterator[Planned]) -> list[Planned]:
+    """Return the entries of a plan whose objects are not here yet."""
+    store = repo.store
+    store.refresh()
+    lacking = []
+    for item in found:
+        here = store.has_chunk(item.id) if item.kind == "chunk" else store.contains(item.id)
+        if not here and not held.holds(item.id):
+            lacking.append(item)
+    return lacking
