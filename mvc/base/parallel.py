@@ -33,6 +33,7 @@ def ordered_map(
     *,
     ahead: int | None = None,
     size: Callable[[Item], int] | None = None,
+    eager: bool = False,
 ) -> Iterator[Result]:
     """Yield `function(item)` in the order of `items`, computing a bounded number ahead.
 
@@ -40,6 +41,7 @@ def ordered_map(
     at most `ahead` items and results exist at a time (default: twice the workers). Where `size`
     tells the bytes of an item, up to `PATIENCE` times as many are computed while an earlier one
     takes long, as long as they have `ROOM` bytes together: no worker waits for a slow neighbour.
+    If `eager`, they are computed whether or not one does, for a consumer that is slow at times.
     An error stops the iteration after work under way has ended.
     """
     limit = ahead or 2 * worker_count()
@@ -50,7 +52,12 @@ def ordered_map(
         for item in items:
             waiting.append(executor.submit(function, item))
             sizes.append(size(item) if size else ROOM)
-            while len(waiting) >= limit and not _idle(waiting, sum(sizes), PATIENCE * limit):
+            while len(waiting) >= limit:
+                held, most = sum(sizes), PATIENCE * limit
+                if eager and held < ROOM and len(waiting) < most:
+                    break
+                if _idle(waiting, held, most):
+                    break
                 sizes.popleft()
                 yield waiting.popleft().result()
         while waiting:

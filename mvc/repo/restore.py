@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mvc.base import fileio
 from mvc.base.dtypes import is_shortened
@@ -99,7 +99,8 @@ def stage_file(
 def _write(pieces: Iterator[Piece], write: Write, progress: Progress) -> tuple[bytes, int]:
     sha256 = hashlib.sha256()
     written = 0
-    for data in ordered_map(lambda job: job(), _merged(pieces)):
+    jobs = _merged(pieces)
+    for data in ordered_map(lambda job: job.load(), jobs, size=lambda job: job.size, eager=True):
         write(data)
         sha256.update(data)
         written += len(data)
@@ -126,18 +127,18 @@ def _repaired(reader: fileio.Reader, staged: fileio.StagedFile, changed: list[Sp
 def content_bytes(store: ObjectStore, content: Content) -> bytes:
     """Return all bytes of a content, little-endian."""
     jobs = _merged(_content_pieces(store, content, swap=False))
-    return b"".join(ordered_map(lambda job: job(), jobs))
+    return b"".join(ordered_map(lambda job: job.load(), jobs))
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes to come: those of a chunk, or inline ones."""
+class Job(NamedTuple):
+    """Bytes to come, and how many."""
 
-    inline: bytes | memoryview = b""
-    load: Job | None = None
+    load: Callable[[], bytes | memoryview]
+    size: int
 
 
-Job = Callable[[], bytes | memoryview]
+Piece = Job | bytes | memoryview
+"""Bytes to come, those of a chunk, or inline ones."""
 
 
 def _merged(pieces: Iterator[Piece]) -> Iterator[Job]:
@@ -145,16 +146,16 @@ def _merged(pieces: Iterator[Piece]) -> Iterator[Job]:
     waiting: list[bytes | memoryview] = []
     size = 0
     for piece in pieces:
-        if piece.load is None:
-            waiting.append(piece.inline)
-            size += len(piece.inline)
-        if waiting and (piece.load is not None or size >= MERGED_BYTES):
-            yield partial(b"".join, waiting)
+        if not isinstance(piece, Job):
+            waiting.append(piece)
+            size += len(piece)
+        if waiting and (isinstance(piece, Job) or size >= MERGED_BYTES):
+            yield Job(partial(b"".join, waiting), size)
             waiting, size = [], 0
-        if piece.load is not None:
-            yield piece.load
+        if isinstance(piece, Job):
+            yield piece
     if waiting:
-        yield partial(b"".join, waiting)
+        yield Job(partial(b"".join, waiting), size)
 
 
 def _checkpoint_pieces(
@@ -185,11 +186,10 @@ def _content_pieces(
 ) -> Iterator[Piece]:
     if not content.chunks:
         data = inline_words(content, top=top)
-        yield Piece(swapped(data, content.word) if swap and data else data)
+        yield swapped(data, content.word) if swap and data else data
     for number, wanted in enumerate(content.chunks):
         size = content.chunk_bytes(number)
-        job = partial(_load, store, wanted, content.word, size, swap=swap, top=top)
-        yield Piece(load=job)
+        yield Job(partial(_load, store, wanted, content.word, size, swap=swap, top=top), size)
 
 
 def _load(

@@ -145,3 +145,17 @@ def test_what_is_computed_ahead_has_bounded_bytes() -> None:
     assert next(results) == 0
     assert len(drawn) == 3
     results.close()  # type: ignore[attr-defined]
+
+
+def test_an_eager_map_works_ahead_of_a_slow_consumer_within_bounds() -> None:
+    drawn: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(1000):
+            drawn.append(item)
+            yield item
+
+    results = ordered_map(lambda item: item, items(), ahead=2, size=lambda _: 1, eager=True)
+    assert next(results) == 0
+    assert len(drawn) == 2 * parallel.PATIENCE
+    assert list(results) == list(range(1, 1000))
