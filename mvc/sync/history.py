@@ -127,9 +127,9 @@ class _Walk:
             mark = self._marks[item]
             if mark == _MINE:
                 found[item] = None
-            spare = 2 * len(found) if self._open else spare - 1
             for parent in self.commits[item].parents:
                 self._mark(parent, mark & _THEIRS or _MINE, self._order[item] - 1)
+            spare = 2 * len(found) if self._open else spare - 1
         return [item for item in found if self._marks[item] == _MINE]
 
     def _mark(self, item: ObjectId, mark: int, ceiling: int) -> None:
