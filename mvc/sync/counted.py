@@ -1,0 +1,147 @@
+"""What counts for an asker: what commits that it may read lead to (docs/protocol.md, "missing")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
+
+from mvc.base.errors import IntegrityError, MissingObjectError, MvcError, NotFoundError
+from mvc.base.ids import ObjectId
+from mvc.repo import history
+from mvc.repo.refs import BRANCHES, TAGS
+from mvc.repo.repository import Repository
+from mvc.repo.revisions import peel
+from mvc.storage import keys
+from mvc.sync.closure import Found, walk
+from mvc.sync.grants import Grants
+
+
+class Readable:
+    """The refs that an asker may read, and what they lead to by history alone."""
+
+    def __init__(self, repo: Repository, grants: Grants) -> None:
+        self._repo = repo
+        self._grants = grants
+
+    def refs(self, prefixes: Iterable[str] = (keys.REFS,)) -> dict[str, ObjectId]:
+        """Return the refs that start with a prefix, in order; others are as if they were not."""
+        starts = tuple(prefixes)
+        found: dict[str, ObjectId] = {}
+        for name in self._repo.refs.names():
+            if name.startswith(starts) and self._grants.allows("read", name):
+                # A damaged one is for `mvc fsck`, and must not hide the others.
+                with suppress(IntegrityError):
+                    target = self._repo.refs.get(name)
+                    if target is not None:
+                        found[name] = target
+        return found
+
+    @cached_property
+    def targets(self) -> frozenset[ObjectId]:
+        """What refs point at: commits and annotated tags."""
+        return frozenset(self.refs().values())
+
+    @cached_property
+    def tips(self) -> frozenset[ObjectId]:
+        """The commits that refs lead to directly."""
+        found = set()
+        for target in self.targets:
+            with suppress(MvcError):
+                found.add(peel(self._repo, target))
+        return frozenset(found)
+
+    def commits(self, wanted: Iterable[ObjectId]) -> list[ObjectId]:
+        """Return those of some ids that are commits which refs lead to."""
+        store = self._repo.store
+        asked = [item for item in dict.fromkeys(wanted) if store.index.kind(item) == "commit"]
+        left = set(asked) - self.tips
+        if left:
+            for version in history.walk(self._repo, self.tips):
+                left.discard(version.id)
+                if not left:
+                    break
+        return [item for item in asked if item not in left]
+
+    def wanted(self, item: ObjectId) -> Found:
+        """Return the commit or tag that may be asked for, or raise NotFoundError."""
+        if item in self.targets and self._repo.store.kind(item) == "tag":
+            return Found(item, "tag")
+        if self.commits([item]):
+            return Found(item, "commit")
+        raise NotFoundError(f"there is no version {item.hex()[:12]} here")
+
+
+class Counted:
+    """Objects that count: what bases lead to, and with `whole` anything that is stored.
+
+    Of the bases' ancestors the commits alone count.
+    """
+
+    def __init__(self, repo: Repository, bases: Iterable[ObjectId], *, whole: bool) -> None:
+        self._repo = repo
+        self.bases = frozenset(bases)
+        self.whole = whole
+        starts = [Found(item, "commit") for item in self.bases]
+        self._found = set(walk(repo.store, starts, parents=False))
+        self._ids = {item.id for item in self._found}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def leads_to(self, item: Found) -> bool:
+        """Tell whether a base leads to an object, used as it is here."""
+        return item in self._found or (item.kind == "commit" and self._is_past(item.id))
+
+    def has(self, wanted: ObjectId) -> bool:
+        """Tell whether an object counts."""
+        if wanted in self._ids:
+            return True
+        kind = self._repo.store.index.kind(wanted)
+        return kind is not None and (self.whole or (kind == "commit" and self._is_past(wanted)))
+
+    def has_chunk(self, wanted: ObjectId) -> bool:
+        """Tell whether a chunk counts and is there for certain."""
+        return (wanted in self._ids or self.whole) and self._repo.store.has_chunk(wanted)
+
+    def read(self, wanted: ObjectId, kind: str) -> bytes:
+        """See mvc.sync.closure.Objects."""
+        if not self.has(wanted):
+            raise missing(wanted)
+        return self._repo.store.read(wanted, kind)
+
+    def _is_past(self, wanted: ObjectId) -> bool:
+        if wanted in self.bases:
+            return True
+        return self._repo.store.index.kind(wanted) == "commit" and wanted in self._past
+
+    @cached_property
+    def _past(self) -> frozenset[ObjectId]:
+        return frozenset(version.id for version in history.walk(self._repo, self.bases))
+
+
+def missing(wanted: ObjectId) -> MissingObjectError:
+    """Return the error for what was neither sent nor counts, whether it is here or not."""
+    return MissingObjectError(
+        f"object {wanted.hex()[:12]} was neither sent nor is it in what the bases lead to",
+        hint="send it, or name a commit that leads to it",
+    )
+
+
+def is_version(name: str) -> bool:
+    """Tell whether a ref is of those that may be moved from elsewhere."""
+    return name.startswith((BRANCHES, TAGS))
+
+
+def pieces(items: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield bytes joined to pieces of about `size`."""
+    held: list[bytes] = []
+    length = 0
+    for item in items:
+        held.append(item)
+        length += len(item)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
