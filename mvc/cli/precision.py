@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mvc.base.dtypes import REDUCED_BITS
+from mvc.base.dtypes import REDUCED_BITS, check_precision
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session
 from mvc.cli.wording import counted
@@ -22,8 +22,15 @@ def precision_option(function: Function) -> Function:
         "--precision",
         metavar=str(REDUCED_BITS),
         type=int,
+        callback=_checked,
         help=f"Only the top {REDUCED_BITS} bits of float32 and float64 words, the others zero.",
     )(function)
+
+
+def _checked(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
+    """Refuse an impossible precision before anything is looked for."""
+    check_precision(value)
+    return value
 
 
 def note_reduced(session: Session, paths: Sequence[str], *, here: bool = True) -> None:

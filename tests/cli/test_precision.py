@@ -106,3 +106,8 @@ def test_what_cannot_be_offloaded_is_named(saved: Console, monkeypatch: pytest.M
     saved("offload", "--to", ".", code=2)
     saved("offload", "--dry-run", code=2)
     saved("offload", "--restore", "--to", "../other", code=2)
+
+
+def test_an_impossible_precision_is_told_before_a_missing_version(saved: Console) -> None:
+    done = saved("checkout", "--precision", "8", "nowhere", code=2)
+    assert "precision 8 is not offered" in done.err
