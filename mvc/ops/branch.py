@@ -9,7 +9,7 @@ from mvc.base.ids import ObjectId
 from mvc.repo import remotes, revisions
 from mvc.repo.history import is_ancestor
 from mvc.repo.names import check_branch
-from mvc.repo.refs import BRANCHES
+from mvc.repo.refs import BRANCHES, REMOTES
 from mvc.repo.repository import Repository
 from mvc.repo.tracking import Tracking, tracking
 from mvc.store.locks import pinned
@@ -47,8 +47,8 @@ def branches(repo: Repository, *, upstreams: bool = False) -> tuple[Branch, ...]
 def remote_branches(repo: Repository) -> tuple[Branch, ...]:
     """Return the branches of remotes as they were seen last, in order: `origin/main`."""
     return tuple(
-        Branch(ref.removeprefix(revisions.REMOTES), commit, False, _subject(repo, commit))
-        for ref, commit in repo.refs.all(revisions.REMOTES).items()
+        Branch(ref.removeprefix(REMOTES), commit, False, _subject(repo, commit))
+        for ref, commit in repo.refs.all(REMOTES).items()
     )
 
 

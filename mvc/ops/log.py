@@ -11,7 +11,7 @@ from mvc.base.ids import ObjectId
 from mvc.objects.tree import Entry
 from mvc.repo import history, revisions
 from mvc.repo.history import Version
-from mvc.repo.refs import BRANCHES, TAGS
+from mvc.repo.refs import TAGS, short
 from mvc.repo.repository import Repository
 
 
@@ -50,7 +50,7 @@ def decorations(repo: Repository) -> dict[ObjectId, tuple[str, ...]]:
     for ref, target in repo.refs.all().items():
         if ref == head.ref:
             continue
-        commit, name = target, ref.removeprefix(BRANCHES).removeprefix(revisions.REMOTES)
+        commit, name = target, short(ref)
         if ref.startswith(TAGS):
             commit, name = revisions.peel(repo, target), f"tag: {ref.removeprefix(TAGS)}"
         found.setdefault(commit, []).append(name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.repo.names import check_branch
-from mvc.repo.refs import BRANCHES, TAGS, Change
+from mvc.repo.refs import BRANCHES, REMOTES, TAGS, Change
 from mvc.repo.repository import Repository
 from mvc.storage import keys
 
@@ -20,7 +20,7 @@ class Step:
 
 
 def reflog(repo: Repository, name: str = "HEAD") -> tuple[Step, ...]:
-    """Return the changes of HEAD, a branch or a tag, newest first."""
+    """Return the changes of HEAD, a branch (`origin/main` too) or a tag, newest first."""
     for full in _candidates(name):
         if history := repo.refs.history(full):
             return tuple(
@@ -39,4 +39,4 @@ def _candidates(name: str) -> list[str]:
         check_branch(short)
     except UsageError:
         return []
-    return [name] if name != short else [BRANCHES + name, TAGS + name]
+    return [name] if name != short else [prefix + name for prefix in (BRANCHES, TAGS, REMOTES)]

@@ -6,6 +6,7 @@ HEAD is `ref: refs/heads/NAME` or an object id; every other ref is an object id.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mvc.base import fileio
 from mvc.base.errors import (
     FormatError,
     IntegrityError,
+    MvcError,
     NegativeAnswer,
     NotFoundError,
     RemoteMovedError,
@@ -24,6 +26,7 @@ from mvc.storage.base import Storage
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
+REMOTES = "refs/remotes/"
 DEFAULT_BRANCH = "main"
 _SYMBOLIC = "ref: "
 
@@ -125,12 +128,40 @@ class Refs:
         """Move a ref from `old` to `new` (None: absent), or raise RemoteMovedError."""
         if old is None and new is not None:
             self._check_free(name)
+        self._update(name, old, new, change)
+
+    def _update(
+        self, name: str, old: ObjectId | None, new: ObjectId | None, change: Change
+    ) -> None:
         if not self._storage.compare_and_swap(keys.ref(name), _line(old), _line(new)):
             raise _moved(name)
         if new is None:
             self._forget(name)
         else:
             self._log(name, change)
+
+    def update_many(
+        self, moves: Iterable[tuple[str, ObjectId | None, ObjectId | None, Change]]
+    ) -> dict[str, MvcError]:
+        """Move refs as `update` does, each on its own; return why some did not move, by name.
+
+        The names that are taken are listed once, not for every new one.
+        """
+        taken = _Taken(self.names())
+        refused: dict[str, MvcError] = {}
+        for name, old, new, change in moves:
+            try:
+                if old is None and new is not None:
+                    taken.check_free(name)
+                self._update(name, old, new, change)
+            except (NegativeAnswer, RemoteMovedError, IntegrityError) as error:
+                refused[name] = error
+                continue
+            if new is None:
+                taken.remove(name)
+            else:
+                taken.add(name)
+        return refused
 
     def rename(self, old: str, new: str, change: Change) -> None:
         """Give a ref another name, its log included, and take HEAD along if it is there.
@@ -190,15 +221,7 @@ class Refs:
         return list(found)
 
     def _check_free(self, name: str) -> None:
-        for other in self.names():
-            shorter, longer = sorted((name, other), key=len)
-            if longer.startswith(shorter + "/") or (
-                other != name and folded(other) == folded(name)
-            ):
-                raise NegativeAnswer(
-                    f"{short(name)} cannot exist beside {short(other)}",
-                    hint="choose another name, or delete the other first",
-                )
+        _Taken(self.names()).check_free(name)
 
     def _log(self, name: str, change: Change, before: bytes = b"") -> None:
         if self._logs is None:
@@ -226,9 +249,50 @@ class Refs:
         return self._logs / (keys.HEAD if name == keys.HEAD else keys.ref(name))
 
 
+class _Taken:
+    """The names of refs, as far as they keep others from being given."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: dict[str, str] = {}
+        # Each folder of refs, and some that are in it.
+        self._below: dict[str, set[str]] = {}
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Take a name."""
+        self._names[folded(name)] = name
+        for above in _above(name):
+            self._below.setdefault(above, set()).add(name)
+
+    def remove(self, name: str) -> None:
+        """Give a name free."""
+        self._names.pop(folded(name), None)
+        for above in _above(name):
+            self._below[above].discard(name)
+
+    def check_free(self, name: str) -> None:
+        """Raise NegativeAnswer if a ref cannot be called so beside the others."""
+        same = self._names.get(folded(name))
+        others = [self._names.get(above) for above in _above(name)]
+        others += [same if same != name else None, *sorted(self._below.get(folded(name), ()))[:1]]
+        for other in others:
+            if other is not None:
+                raise NegativeAnswer(
+                    f"{short(name)} cannot exist beside {short(other)}",
+                    hint="choose another name, or delete the other first",
+                )
+
+
+def _above(name: str) -> list[str]:
+    """Return the folded names of the folders that a ref is in."""
+    parts = folded(name).split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
 def short(name: str) -> str:
     """Return a ref's name as people write it."""
-    return name.removeprefix(BRANCHES).removeprefix(TAGS)
+    return name.removeprefix(BRANCHES).removeprefix(TAGS).removeprefix(REMOTES)
 
 
 def _branch_of(text: str) -> str | None:

@@ -16,9 +16,8 @@ from mvc.base.errors import FormatError, NegativeAnswer, NotFoundError, UsageErr
 from mvc.base.ids import ObjectId
 from mvc.repo.config import Value
 from mvc.repo.names import check_branch
-from mvc.repo.refs import BRANCHES, TAGS
+from mvc.repo.refs import BRANCHES, REMOTES, TAGS
 from mvc.repo.repository import Repository
-from mvc.repo.revisions import REMOTES
 
 DEFAULT = "origin"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)

@@ -13,13 +13,12 @@ from mvc.base.errors import MissingObjectError, NotFoundError, UsageError
 from mvc.base.ids import ObjectId, is_prefix
 from mvc.objects.tree import Entry
 from mvc.repo import trees
-from mvc.repo.refs import BRANCHES, TAGS, short
+from mvc.repo.refs import BRANCHES, REMOTES, TAGS, short
 from mvc.repo.repository import Repository
 from mvc.storage import keys
 
 _SUFFIX = re.compile(r"\^\{commit\}|\^\{\}|\^[0-9]{0,3}|~[0-9]{0,6}|@\{[0-9]{1,6}\}", re.ASCII)
 _BASE = re.compile(r"(?:(?!@\{)[^~^:])*")
-REMOTES = "refs/remotes/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def peel(repo: Repository, target: ObjectId) -> ObjectId:
 
 def names(repo: Repository) -> list[str]:
     """Return the short names of all refs, for completion and suggestions."""
-    return ["HEAD", *(short(name).removeprefix(REMOTES) for name in repo.refs.names())]
+    return ["HEAD", *(short(name) for name in repo.refs.names())]
 
 
 def _plausible(full: str) -> bool:
@@ -140,10 +139,12 @@ def _close(name: str, among: Iterable[str]) -> list[str]:
 
 def _logged(repo: Repository, base: str, number: int) -> ObjectId:
     if base in ("HEAD", "@"):
-        full = keys.HEAD
+        places = [keys.HEAD]
+    elif base.startswith(keys.REFS):
+        places = [base]
     else:
-        full = base if base.startswith(keys.REFS) else BRANCHES + base
-    history = repo.refs.history(full)
+        places = [prefix + base for prefix in (BRANCHES, TAGS, REMOTES)]
+    history = next(filter(None, map(repo.refs.history, places)), [])
     if number == 0 and not history:
         return peel(repo, resolve_object(repo, base))
     if number >= len(history):
