@@ -6,10 +6,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 
-from mvc.base.errors import IntegrityError, MissingObjectError, MvcError, NotFoundError
+from mvc.base.errors import (
+    FormatError,
+    IntegrityError,
+    MissingObjectError,
+    MvcError,
+    NotFoundError,
+)
 from mvc.base.ids import ObjectId
 from mvc.repo import history
-from mvc.repo.refs import BRANCHES, TAGS
 from mvc.repo.repository import Repository
 from mvc.repo.revisions import peel
 from mvc.storage import keys
@@ -80,14 +85,24 @@ class Counted:
 
     def __init__(self, repo: Repository, bases: Iterable[ObjectId], *, whole: bool) -> None:
         self._repo = repo
-        self.bases = frozenset(bases)
         self.whole = whole
-        starts = [Found(item, "commit") for item in self.bases]
-        self._found = set(walk(repo.store, starts, parents=False))
-        self._ids = {item.id for item in self._found}
+        self._found: set[Found] = set()
+        self._ids: set[ObjectId] = set()
+        self.bases = frozenset(item for item in bases if self._walked(item))
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def _walked(self, base: ObjectId) -> bool:
+        """Note what a base leads to; one that is damaged here does not count."""
+        start = [Found(base, "commit")]
+        try:
+            found = list(walk(self._repo.store, start, self._ids.__contains__, parents=False))
+        except (IntegrityError, FormatError):
+            return False
+        self._found.update(found)
+        self._ids.update(item.id for item in found)
+        return True
 
     def leads_to(self, item: Found) -> bool:
         """Tell whether a base leads to an object, used as it is here."""
@@ -126,11 +141,6 @@ def missing(wanted: ObjectId) -> MissingObjectError:
         f"object {wanted.hex()[:12]} was neither sent nor is it in what the bases lead to",
         hint="send it, or name a commit that leads to it",
     )
-
-
-def is_version(name: str) -> bool:
-    """Tell whether a ref is of those that may be moved from elsewhere."""
-    return name.startswith((BRANCHES, TAGS))
 
 
 def pieces(items: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -1,0 +1,52 @@
+"""What an asker who may not read everything is given (docs/protocol.md, "give")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from mvc.base.errors import MvcError
+from mvc.base.ids import ObjectId
+from mvc.repo.repository import Repository
+from mvc.sync.closure import Found, walk
+from mvc.sync.counted import Readable
+
+
+class Given:
+    """All that some versions lead to, their history included, and the factors of their chunks."""
+
+    def __init__(self, repo: Repository, wants: Iterable[Found]) -> None:
+        self._repo = repo
+        found = list(walk(repo.store, wants))
+        self._ids = {item.id for item in found}
+        self._chunks = [item.id for item in found if item.kind == "chunk"]
+        # What all that may be read leads to, and of what.
+        self._rest: tuple[frozenset[ObjectId], set[ObjectId]] = frozenset(), set()
+
+    def __len__(self) -> int:
+        return len(self._ids) + len(self._rest[1])
+
+    def allows(self, wanted: ObjectId, readable: Readable) -> bool:
+        """Tell whether versions lead to an object, or others that may be read as well do.
+
+        The latter are for bases: what a client holds need not be of what it wants.
+        """
+        if wanted in self._ids or wanted in self._factors:
+            return True
+        if self._rest[0] != readable.targets:
+            starts = [readable.wanted(item) for item in readable.targets]
+            found = {item.id for item in walk(self._repo.store, starts)}
+            self._rest = readable.targets, found
+        return wanted in self._rest[1]
+
+    @cached_property
+    def _factors(self) -> frozenset[ObjectId]:
+        """Chunks that decoding needs and nothing names: they tell no more than what needs them."""
+        found: set[ObjectId] = set()
+        for item in self._chunks:
+            try:
+                for _, entry in self._repo.store.records(item):
+                    found.update(entry.references[1:])
+            except MvcError:
+                continue
+        return frozenset(found)
