@@ -84,6 +84,10 @@ Both are TOML.
 | setting | default | meaning |
 | --- | --- | --- |
 | `user.name`, `user.email` | login and host | the author of commits |
+| `user.signing_key` | `default` | the key of your own that signs commits |
+| `commit.sign` | `false` | whether every commit is signed (`commit -S`) |
+| `sign.key` | `bundle` | the key of your own that `mvc sign` signs with |
+| `sign.required` | none | on a server: the refs that take [signed commits](signing.md) only |
 | `commit.base` | none | a revision that commits resemble more than HEAD (`commit --base`) |
 | `core.sync_worktree` | `true` | checkout waits until files are on disk (fsync) |
 | `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
@@ -108,6 +112,15 @@ def pages() -> Iterator[str]:
                 assert command is not None  # noqa: S101 - the table and the folder agree
                 below = click.Context(command, parent=ctx, info_name=verb)
                 yield f"\n### mvc {verb}\n\n{block(command.get_help(below))}"
+                if isinstance(command, click.Group):
+                    yield from parts(command, below)
+
+
+def parts(group: click.Group, above: click.Context) -> Iterator[str]:
+    """Yield what a command with commands of its own says of each."""
+    for name, command in sorted(group.commands.items()):
+        ctx = click.Context(command, parent=above, info_name=name)
+        yield f"\n{block(command.get_help(ctx))}"
 
 
 def block(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mvc.base.ids import ObjectId
 from mvc.cli.escape import escaped, escaped_lines
+from mvc.cli.render_signature import Judge, sentence
 from mvc.cli.session import Session
 from mvc.cli.wording import local_time, number, short
 from mvc.objects.history import Commit
@@ -16,9 +17,16 @@ class Lines:
     """Renders one commit after another."""
 
     def __init__(
-        self, session: Session, names: Names, *, oneline: bool = False, graph: bool = False
+        self,
+        session: Session,
+        names: Names,
+        *,
+        oneline: bool = False,
+        graph: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         self._session = session
+        self._judge = judge
         self._names = names
         self._oneline = oneline
         self._graph = None
@@ -33,7 +41,7 @@ class Lines:
         if self._oneline:
             text = [self._subject(version)]
         else:
-            text = [self._title(version), *about(version.commit)]
+            text = [self._title(version), *self._signature(version), *about(version.commit)]
             text += ["", *indented(version.commit.message)]
         if self._graph is not None:
             text += [] if self._oneline else [""]
@@ -52,6 +60,9 @@ class Lines:
     def _title(self, version: Version) -> str:
         title = self._session.style(f"commit {version.id.hex()}", "yellow")
         return " ".join(filter(None, [title, self._decoration(version)]))
+
+    def _signature(self, version: Version) -> list[str]:
+        return [f"Signed:  {sentence(self._judge(version.commit))}"] if self._judge else []
 
     def _decoration(self, version: Version) -> str:
         names = self._names.get(version.id, ())

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mvc.base.ids import ObjectId
+from mvc.cli.render_signature import Judge
+from mvc.cli.render_signature import shape as verdict
 from mvc.cli.wording import iso_time
+from mvc.objects.history import ED25519
 from mvc.ops.ls_tree import Row
 from mvc.ops.show import Shown, ShownBlob, ShownCheckpoint, ShownCommit, TensorRow
 from mvc.repo.history import Version
@@ -18,8 +21,8 @@ def hexed(item: ObjectId | None) -> str | None:
     return None if item is None else item.hex()
 
 
-def version(item: Version, refs: tuple[str, ...] = ()) -> Shape:
-    """Return a commit as `log --json` lists it."""
+def version(item: Version, refs: tuple[str, ...] = (), judge: Judge | None = None) -> Shape:
+    """Return a commit as `log --json` lists it; a `judge` adds what signatures are worth."""
     commit = item.commit
     return {
         "id": item.id.hex(),
@@ -34,6 +37,8 @@ def version(item: Version, refs: tuple[str, ...] = ()) -> Shape:
         "refs": list(refs),
         "recipe": hexed(commit.recipe),
         "base": hexed(commit.base),
+        "signature": commit.signature and {"algorithm": ED25519, "key": commit.signature.key.hex()},
+        **({"verified": verdict(judge(commit))} if judge else {}),
     }
 
 

@@ -17,6 +17,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("show", "Show a version, a model file or a directory."),
         "diff": ("diff", "Compare versions file by file and tensor by tensor."),
         "identify": ("identify", "Find the versions that hold exactly this file."),
+        "verify-commit": (
+            "verify_commit",
+            "Tell whose signature a version has, and whether it counts.",
+        ),
         "reset": ("reset", "Move the current branch to another version."),
         "reflog": ("reflog", "Show where a branch or HEAD has been."),
     },
@@ -29,6 +33,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Repository": {
         "config": ("config", "Read and write settings."),
         "export": ("export", "Write the files of a version into a new folder."),
+        "sign": ("sign", "Sign the files of a version for programs that know no mvc."),
+        "key": ("key", "Make keys, and say whose signatures count."),
         "offload": ("offload", "Keep the lower bits of weights in another repository."),
         "fsck": ("fsck", "Verify everything that is stored."),
         "repack": ("repack", "Store versions against better bases."),

@@ -87,7 +87,9 @@ def trust_key(
 
 def revoke(ring: Keyring, name: str) -> tuple[Trusted, ...]:
     """Let signatures of a key count no more, wherever it has that name."""
-    return trust.revoke(ring.trust(), name, ring.clock())
+    revoked = trust.revoke(ring.trust(), name, ring.clock())
+    keys_then = {(item.origin, item.key) for item in revoked}
+    return tuple(item for item in ring.trust().keys if (item.origin, item.key) in keys_then)
 
 
 def parse_expiry(text: str, now: int) -> int:

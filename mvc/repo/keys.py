@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["ed25519", "p256"]
 DEFAULT_NAMES: dict[Kind, str] = {"ed25519": "default", "p256": "bundle"}
+_GENERATE = {"default": "`mvc key generate`", "bundle": "`mvc key generate --type p256`"}
 FOLDER = "keys"
 MAX_KEY_FILE = 1 << 16
 
@@ -102,7 +103,7 @@ def load(folder: Path, name: str) -> PrivateKey:
         data = fileio.read_bytes(path, MAX_KEY_FILE)
     except NotFoundError:
         raise NotFoundError(
-            f"there is no key {name} of your own", hint=f"`mvc key generate --name {name}`"
+            f"you have no key {name}", hint=_GENERATE.get(name, f"`mvc key generate --name {name}`")
         ) from None
     if not fileio.is_private(path):
         raise NotAllowedError(

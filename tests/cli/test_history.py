@@ -102,6 +102,7 @@ def test_log_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "refs": ["HEAD -> main"],
         "recipe": None,
         "base": None,
+        "signature": None,
     }
 
 

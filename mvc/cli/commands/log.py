@@ -17,6 +17,7 @@ from mvc.cli.arguments import (
 )
 from mvc.cli.complete import revisions
 from mvc.cli.render_log import Lines
+from mvc.cli.render_signature import Judge
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import parse_time
 from mvc.ops.log import LogRequest, decorations, log
@@ -46,6 +47,7 @@ class _Log(WithPaths):
 @click.option("-n", "--max-count", type=click.IntRange(0), metavar="N", help="At most N; also -N.")
 @click.option("--author", metavar="TEXT", help="Only by authors with TEXT in their name.")
 @click.option("--since", metavar="TIME", help="Only since 2025-11-21, yesterday, '2 weeks ago'.")
+@click.option("--show-signature", is_flag=True, help="Verify signatures, as verify-commit does.")
 @json_option
 @click.argument(
     "revision", nargs=-1, metavar="[REV | A..B]... [-- PATH...]", shell_complete=revisions
@@ -62,6 +64,7 @@ def command(
     max_count: int | None,
     author: str | None,
     since: str | None,
+    show_signature: bool,
     as_json: bool,
 ) -> None:
     """Show the history.
@@ -80,14 +83,15 @@ def command(
         graph,
     )
     names = decorations(repo)
+    judge = _judge(session) if show_signature else None
     if as_json:
         from mvc.cli.shapes import version
 
         with files_meant(session, "log", revision):
-            found = [version(item, names.get(item.id, ())) for item in log(repo, request)]
+            found = [version(item, names.get(item.id, ()), judge) for item in log(repo, request)]
         session.json(found)
         return
-    lines = Lines(session, names, oneline=oneline, graph=graph)
+    lines = Lines(session, names, oneline=oneline, graph=graph, judge=judge)
 
     def rendered() -> Iterator[str]:
         with files_meant(session, "log", revision):
@@ -95,3 +99,11 @@ def command(
                 yield from lines.of(item)
 
     session.page(rendered())
+
+
+def _judge(session: Session) -> Judge:
+    from mvc.repo.signing import verify
+    from mvc.repo.trust import Trust
+
+    trust = Trust.of(session.repo)
+    return lambda commit: verify(commit, trust)
