@@ -112,7 +112,7 @@ def parse(text: str) -> Address:
 
 
 def _local(path: str) -> str:
-    if path.startswith("-") or path != path.strip():
+    if path.startswith("-") or path != path.strip() or ":" in path.partition("/")[0]:
         raise UsageError(
             f"{path[:80]!r} cannot be the path of a remote", hint=f"write ./{path.strip()[:80]}"
         )

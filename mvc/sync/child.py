@@ -49,16 +49,14 @@ class Child(Pipes):
     def end(self) -> int:
         """Wait for the program, whose output has ended, and return its exit status."""
         until = time.monotonic() + PARTING_SECONDS
-        watched = select.poll()
-        watched.register(self._said, select.POLLIN)
-        while self._process.poll() is None and time.monotonic() < until:
-            if watched.poll(50) and not self._hear():
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(max(0.0, until - time.monotonic()))
-                break
+        while self._said >= 0 and self._process.poll() is None and time.monotonic() < until:
+            watched = select.poll()
+            watched.register(self._said, select.POLLIN)
+            if watched.poll(50):
+                self._hear()
         while self._hear():
             pass
-        return self.kill()
+        return self.kill(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         """Tell the program that nothing follows, and wait until it is gone."""

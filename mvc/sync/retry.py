@@ -83,7 +83,7 @@ class PatientLink:
             raise error
         longest = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
         seconds = longest * (1 + self._chance()) / 2
-        self._told(f"trying again in {seconds:.1f} s: {error.message}")
+        self._told(f"trying again in {round(seconds, 1):g} s: {error.message}")
         self._pause(seconds)
 
 

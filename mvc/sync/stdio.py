@@ -54,6 +54,8 @@ class StdioLink:
             self._drop()
             raise
         self._over = first is not None or not whole
+        if self._over and (first is None or isinstance(reply, Refusal)):
+            self._drop()
         if isinstance(reply, Refusal):
             raise refused(reply)
         return Answer(
