@@ -27,6 +27,8 @@ class Inflow:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._room = asyncio.Event()
+        self.over = asyncio.Event()
+        """Set when the carrier has nothing more to bring, read or not."""
         self._changed = Condition()
         self._pieces: deque[bytes] = deque()
         self._size = 0
@@ -35,8 +37,13 @@ class Inflow:
 
     @property
     def ended(self) -> bool:
-        """Tell whether everything has come."""
+        """Tell whether everything has come that the thread is to see."""
         return self._ended
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether something has not come that should have."""
+        return self._error is not None
 
     async def put(self, piece: bytes) -> None:
         """Add bytes, and wait until there is room for more."""

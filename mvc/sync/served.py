@@ -38,6 +38,7 @@ class Answering(Server, Protocol):
 
 Make = Callable[[Repository, Token], Answering]
 Key = tuple[str, Token]
+_Seen = tuple[fileio.FileStat | None, ...]
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class _Seat:
 
     repo: Repository
     server: Answering
-    format: fileio.FileStat | None
+    seen: _Seen
 
     def close(self) -> None:
         self.server.close()
@@ -146,14 +147,14 @@ class Served:
         return any(is_repository(path) or is_repository(path / ".mvc") for path in above)
 
     def _taken(self, name: str, token: Token, folder: Path) -> _Seat:
-        now = fileio.stat_file(folder / keys.FORMAT)
+        # Another repository may have come in its place, or other settings.
+        now = tuple(fileio.stat_file(folder / name) for name in (keys.FORMAT, "config.toml"))
         with self._guard:
             found = [number for number, (key, _) in self._idle.items() if key == (name, token)]
             seats = [self._idle.pop(number)[1] for number in found[-1:]]
         for seat in seats:
-            if seat.format == now:
+            if seat.seen == now:
                 return seat
-            # Somebody put another repository in its place.
             seat.close()
         repo = Repository(folder, None, self._environment)
         return _Seat(repo, self._make(repo, token), now)
