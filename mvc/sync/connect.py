@@ -22,8 +22,8 @@ class Settings:
     """What carriers take from outside.
 
     `told` hears remarks of other programs and why there is a pause. `here` is what relative paths
-    start from, `who` is the asker's name where the repository is on this machine. `http` is passed
-    to HttpLink as it is.
+    start from, `who` is the asker's name where the repository is on this machine. `http` are
+    further fields of HttpSettings.
     """
 
     here: Path | None = None
@@ -79,6 +79,7 @@ def _ssh(address: SshAddress, settings: Settings) -> Link:
 
 
 def _http(address: HttpAddress, settings: Settings) -> Link:
-    from mvc.sync.http_link import HttpLink
+    from mvc.sync.http_link import HttpLink, HttpSettings
 
-    return HttpLink(address, settings.token, **(settings.http or {}))
+    found = HttpSettings(settings.token, idle_seconds=settings.idle, **(settings.http or {}))
+    return HttpLink(address, found)

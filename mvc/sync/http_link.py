@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,14 +36,14 @@ class HttpSettings:
 
     `token` goes to `token_origin` alone (None: wherever the address leads), and unencrypted to
     this machine only, unless `plain_token`. `authorities` is a file of certificates to trust
-    instead of the system's. `proxy` is the URL of a proxy.
+    instead of the system's. `proxies` are URLs by scheme, and `no` lists hosts without any.
     """
 
     token: str | None = None
     token_origin: str | None = None
     plain_token: bool = False
     authorities: Path | None = None
-    proxy: str | None = None
+    proxies: Mapping[str, str] = field(default_factory=dict)
     connect_seconds: float = 10.0
     idle_seconds: float = 60.0
 
@@ -196,16 +196,24 @@ class HttpLink:
 
     def _proxy(self) -> tuple[str, int] | None:
         """Return host and port of the proxy; there is none on the way to this machine."""
-        if self._settings.proxy is None or self._local:
+        url = self._settings.proxies.get(self._address.scheme)
+        if not url or self._local or self._spared():
             return None
-        found = urlsplit(self._settings.proxy)
         try:
+            found = urlsplit(url)
             host, port = found.hostname, found.port
         except ValueError:
             host, port = None, None
-        if found.scheme != "http" or host is None or found.username is not None:
+        if host is None or found.scheme != "http" or found.username is not None:
             raise UsageError("the proxy is not an http://HOST:PORT address")
         return host, port or 80
+
+    def _spared(self) -> bool:
+        """Tell whether the host is one of those that no proxy is for."""
+        host = self._address.host.lower()
+        names = self._settings.proxies.get("no", "").lower().replace(" ", "").split(",")
+        bare = [name.lstrip(".") for name in names if name]
+        return any(name in ("*", host) or host.endswith(f".{name}") for name in bare)
 
     def _proxied(self, path: str) -> str:
         """Return what stands in the first line of a request."""
