@@ -77,7 +77,8 @@ def sign(
 
 def statement_of(name: str, digests: dict[str, bytes]) -> dict[str, Any]:
     """Return the in-toto statement that files have these SHA-256s."""
-    ordered = dict(sorted(digests.items()))
+    # By their parts, as the reference does, so that equal folders have equal digests.
+    ordered = dict(sorted(digests.items(), key=lambda item: item[0].split("/")))
     whole = hashlib.sha256(b"".join(ordered.values())).hexdigest()
     return {
         "_type": STATEMENT_TYPE,

@@ -12,7 +12,7 @@ understood is an error: a list that is read in part could let in what it keeps o
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -86,14 +86,11 @@ def add(
         raise UsageError("there is no folder to keep that in", hint="`mvc key trust --global`")
     if expires is not None and expires <= now:
         raise UsageError("a key that has expired already is of no use")
-    known = trust.about(key)
-    if known is not None and known.revoked is not None:
-        raise NegativeAnswer(
-            f"this key was revoked as {known.name}", hint="ask for a new one: `mvc key generate`"
-        )
+    _check_free(trust.keys, key)
     new = Trusted(name, key, origin, now, expires)
 
     def change(document: MutableMapping[str, Any], before: tuple[Trusted, ...]) -> None:
+        _check_free(before, key)
         for item in before:
             if (item.name == name) != (item.key == key):
                 what = f"{name} has another key here" if item.name == name else "it has a name here"
@@ -105,6 +102,14 @@ def add(
 
     _rewrite(path, origin, change)
     return new
+
+
+def _check_free(known: Iterable[Trusted], key: bytes) -> None:
+    for item in known:
+        if item.key == key and item.revoked is not None:
+            raise NegativeAnswer(
+                f"this key was revoked as {item.name}", hint="ask for a new one: `mvc key generate`"
+            )
 
 
 def revoke(trust: Trust, name: str, now: int) -> tuple[Trusted, ...]:
