@@ -26,18 +26,19 @@ class Given:
     def __len__(self) -> int:
         return len(self._ids) + len(self._rest[1])
 
-    def allows(self, wanted: ObjectId, readable: Readable) -> bool:
-        """Tell whether versions lead to an object, or others that may be read as well do.
+    def holds(self, wanted: ObjectId) -> bool:
+        """Tell whether the versions lead to an object."""
+        return wanted in self._ids or wanted in self._factors
 
-        The latter are for bases: what a client holds need not be of what it wants.
-        """
-        if wanted in self._ids or wanted in self._factors:
+    def may_know(self, base: ObjectId, readable: Readable) -> bool:
+        """Tell whether anything that may be read leads to an object."""
+        if base in self._ids:
             return True
         if self._rest[0] != readable.targets:
             starts = [readable.wanted(item) for item in readable.targets]
             found = {item.id for item in walk(self._repo.store, starts)}
             self._rest = readable.targets, found
-        return wanted in self._rest[1]
+        return base in self._rest[1]
 
     @cached_property
     def _factors(self) -> frozenset[ObjectId]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mvc.base.errors import IntegrityError, MissingObjectError, NotFoundError
-from mvc.base.ids import ObjectId
+from mvc.base.ids import ObjectId, parse_id
 from mvc.storage import keys
 from mvc.storage.base import Listed
 from mvc.storage.local import LocalStorage
@@ -31,14 +31,12 @@ class Record(NamedTuple):
 class Parts:
     """What some parts of a quarantine hold. Objects are read as from any store.
 
-    Raises MissingObjectError where a part is not there, IntegrityError where one is damaged.
+    Parts that are not there are passed over: what they held may have joined meanwhile. Raises
+    IntegrityError where one is damaged.
     """
 
     def __init__(self, held: Quarantine, names: Iterable[ObjectId]) -> None:
-        wanted = list(dict.fromkeys(names))
-        for name in wanted:
-            if not held.has(name):
-                raise MissingObjectError(f"part {name.hex()[:12]} is not here")
+        wanted = [name for name in dict.fromkeys(names) if held.has(name)]
         self._storage = _Some(held, {name.hex() for name in wanted})
         self.store = ObjectStore(self._storage, None)
         self.store.refresh()
@@ -62,6 +60,11 @@ class Parts:
             return self.store.read(wanted, kind)
         except NotFoundError as error:
             raise MissingObjectError("a part is gone") from error
+
+    def holders(self, wanted: Iterable[ObjectId]) -> set[ObjectId]:
+        """Return the parts that some objects were read from."""
+        packs = {place.pack for item in wanted for place in self.store.index.find(item)}
+        return {parse_id(pack) for pack in packs}
 
     def close(self) -> None:
         """Release the files."""

@@ -18,6 +18,7 @@ from mvc.sync.grants import Grants
 from mvc.sync.limits import MAX_PIECE, MAX_PLAN, MAX_REFS, PART_BYTES
 from mvc.sync.link import Answer
 from mvc.sync.messages import (
+    Asked,
     Done,
     GiveReply,
     GiveRequest,
@@ -146,7 +147,9 @@ class Service:
 
     def _update(self, request: UpdateRequest) -> UpdateReply:
         update = Update(self._repo, self._grants, self._who, request)
-        return UpdateReply(update.run(self._quarantine(), lambda: self._counting(request.bases)))
+        # A version that a ref leads to already is complete, whether it was named as a base or not.
+        bases = dict.fromkeys([*request.bases, *(item.new for item in request.changes if item.new)])
+        return UpdateReply(update.run(self._quarantine(), lambda: self._counting(bases)))
 
     def _plan(self, request: PlanRequest) -> Answer:
         if request.depth or request.paths:
@@ -170,14 +173,17 @@ class Service:
     def _give(self, request: GiveRequest) -> Answer:
         readable = self._readable()
         wants = [readable.wanted(item) for item in request.wants]
+        asked = list(request.objects)
         if not self._grants.reads_all:
             given = self._given.get(frozenset(request.wants), lambda: Given(self._repo, wants))
-            for item in request.objects:
-                for name in (item.id, item.base):
-                    if name is not None and not given.allows(name, readable):
-                        raise NotFoundError(f"there is no object {name.hex()[:12]} here")
+            for number, item in enumerate(asked):
+                if not given.holds(item.id):
+                    raise NotFoundError(f"there is no object {item.id.hex()[:12]} here")
+                # A delta tells of its base.
+                if item.base is not None and not given.may_know(item.base, readable):
+                    asked[number] = Asked(item.id, None)
         folder = self._repo.scratch / "parts"
-        part = make_part(self._repo, request.objects, folder, heads=request.heads)
+        part = make_part(self._repo, asked, folder, heads=request.heads)
         return Answer(GiveReply(part.name, part.head, part.tail), _PartBody(part))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from mvc.base.errors import MvcError, NotAllowedError, UsageError
+from mvc.base.errors import MissingObjectError, MvcError, NotAllowedError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import Commit, Tag
 from mvc.repo import refs as ref_store
@@ -36,6 +36,7 @@ class Update:
     who: str
     request: UpdateRequest
     _outcomes: dict[int, Outcome] = field(default_factory=dict)
+    _used: set[ObjectId] = field(default_factory=set)
 
     def run(self, held: Quarantine, counted: Callable[[], Counted]) -> tuple[Outcome, ...]:
         """Carry it out and return what became of each change.
@@ -48,18 +49,31 @@ class Update:
             self._judge_names()
             self._judge_state()
             if self._goes_on() and any(change.new for _, change in self._open()):
-                self._join_and_move(held, counted)
+                self._join_and_move(held, counted())
             elif self._goes_on():
                 with joining(self.repo):
                     self._move()
             if all(outcome.code == OK for outcome in self._outcomes.values()):
-                held.drop(self.request.parts)
+                held.drop([*self.request.parts, *self._used])
         return tuple(self._outcomes[number] for number in range(len(self.request.changes)))
 
-    def _join_and_move(self, held: Quarantine, counted: Callable[[], Counted]) -> None:
-        parts = self.request.parts
+    def _join_and_move(self, held: Quarantine, counted: Counted) -> None:
+        """Let what was sent join; all of it is looked into where what was named does not do.
+
+        A client may have lost count of what it sent before it was cut off.
+        """
+        named = self.request.parts
+        every = [*named, *(item for item in held.parts() if item not in set(named))]
+        try:
+            self._join_from(held, named, counted)
+        except MissingObjectError:
+            if len(every) == len(named):
+                raise
+            self._join_from(held, every, counted)
+
+    def _join_from(self, held: Quarantine, parts: Sequence[ObjectId], counted: Counted) -> None:
         with damage_dropped(held, parts), closing(Parts(held, parts)) as sent:
-            incoming = Incoming(self.repo, sent, counted())
+            incoming = Incoming(self.repo, sent, counted)
             new = [change.new for _, change in self._open() if change.new is not None]
             arrivals = incoming.arrivals(start(incoming, item) for item in dict.fromkeys(new))
             self._judge_versions(incoming)
@@ -68,6 +82,9 @@ class Update:
                     self._judge_state()
                     if self._goes_on():
                         join(self.repo, incoming, arrivals)
+                        self._used = sent.holders(
+                            [*arrivals.chunks, *(item.id for item in arrivals.objects)]
+                        )
                         self._move()
 
     def _open(self) -> list[tuple[int, Change]]:
