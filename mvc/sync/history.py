@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 
 from mvc.base.errors import IntegrityError, MissingObjectError
@@ -52,7 +52,11 @@ def objects_to_send(
     repo: Repository, versions: Iterable[Found], boundary: Iterable[ObjectId]
 ) -> list[Found]:
     """Return `versions` and what they hold that the commits of the boundary do not."""
-    held = held_by(repo, boundary)
+    return beyond(repo, versions, held_by(repo, boundary))
+
+
+def beyond(repo: Repository, versions: Iterable[Found], held: Container[ObjectId]) -> list[Found]:
+    """Return `versions` and what they hold beside what is `held`, without history."""
     listed = list(versions)
     commits = [item for item in listed if item.kind == "commit"]
     tags = [item for item in listed if item.kind == "tag"]

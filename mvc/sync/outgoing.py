@@ -6,11 +6,12 @@ decoded then. Who asks must have been allowed the objects, and the bases too: a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from mvc.base import fileio
 from mvc.base.errors import LimitError, MissingObjectError, UsageError
@@ -28,6 +29,9 @@ from mvc.store.pack_reader import PackReader
 from mvc.store.tail_packs import words_as_coded
 from mvc.sync.limits import MAX_PART, MAX_PIECE
 from mvc.sync.messages import Asked
+
+WINDOW = 2048
+"""Objects that are looked up before the first of them is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,18 @@ def make_part(
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     """A chunk's record, maybe without its lower sections, of which `lower` tells then."""
 
     chunk: NewChunk
     lower: tuple[Section, ...] | None
+
+
+class _Chosen(NamedTuple):
+    """A chunk that is asked for, and its records that can be sent as they are, small ones first."""
+
+    asked: Asked
+    records: list[tuple[PackReader, ChunkEntry]]
 
 
 class _PartWriter:
@@ -106,18 +116,11 @@ class _PartWriter:
         for item in asked:
             each.setdefault(item.id, item)
         ordered = [*each.values()]
-        sent = ordered_map(self._found, ordered, ahead=worker_count())
-        for item, found in zip(ordered, sent, strict=True):
-            if isinstance(found, Item):
-                self._writer.add_object(found)
-            else:
-                self._add(item, found)
-            if self._writer.size > MAX_PART:
-                raise LimitError(f"a part of more than {MAX_PART} bytes")
+        for at in range(0, len(ordered), WINDOW):
+            self._write(ordered[at : at + WINDOW])
         written = self._writer.finish()
+        self._check_size()
         head, tail = written.head_bytes, self._writer.tail_bytes
-        if head + tail > MAX_PART:
-            raise LimitError(f"a part of more than {MAX_PART} bytes")
         name = ObjectId(bytes.fromhex(written.name))
         return Part(name, head, tail, self._writer.files, self._workspace)
 
@@ -125,10 +128,34 @@ class _PartWriter:
         """Close the files, which stay where they are."""
         self._writer.close()
 
-    def _add(self, asked: Asked, sent: _Sent) -> None:
+    def _write(self, window: Sequence[Asked]) -> None:
+        """Write some objects: chunks first, whose ids the metadata can then leave out."""
+        kinds = {item.id: self._kind(item.id) for item in window}
+        chunks = (self._choose(item) for item in window if kinds[item.id] == "chunk")
+        for ready, run in groupby(chunks, lambda chosen: bool(chosen.records)):
+            for chunk in self._sent(run, ready=ready):
+                self._add(chunk)
+                self._check_size()
+        for item in window:
+            kind = kinds[item.id]
+            if kind != "chunk":
+                self._writer.add_object(Item(item.id, kind, self._store.read(item.id, kind)))
+                self._check_size()
+
+    def _kind(self, wanted: ObjectId) -> str:
+        kind = self._store.kind(wanted)
+        if kind is None:
+            raise MissingObjectError(f"object {wanted.hex()[:12]} is missing")
+        return kind
+
+    def _check_size(self) -> None:
+        if self._writer.size > MAX_PART:
+            raise LimitError(f"a part of more than {MAX_PART} bytes")
+
+    def _add(self, sent: _Sent) -> None:
         depth = self._depth(sent.chunk)
         if depth > MAX_DEPTH:
-            sent = self._coded(Asked(asked.id, None))
+            sent = self._coded(Asked(sent.chunk.id, None))
             depth = 0
         chunk = replace(sent.chunk, depth=depth)
         if sent.lower is None:
@@ -142,26 +169,30 @@ class _PartWriter:
         references = [item for item in (chunk.base, chunk.factors) if item is not None]
         return max((self._depths.get(item, 0) + 1 for item in references), default=0)
 
-    def _found(self, asked: Asked) -> Item | _Sent:
-        """Return an object as it is to be sent. Runs in worker threads."""
-        kind = self._store.kind(asked.id)
-        if kind is None:
-            raise MissingObjectError(f"object {asked.id.hex()[:12]} is missing")
-        if kind != "chunk":
-            return Item(asked.id, kind, self._store.read(asked.id, kind))
+    def _choose(self, asked: Asked) -> _Chosen:
         records = [found for found in self._store.records(asked.id) if found[1].base == asked.base]
-        for reader, entry in sorted(records, key=lambda found: found[1].stored):
+        return _Chosen(asked, sorted(records, key=lambda found: found[1].stored))
+
+    def _copied(self, chosen: _Chosen) -> _Sent:
+        """Return a record as it is stored."""
+        for reader, entry in chosen.records:
             # A damaged copy, or one whose tail is elsewhere, is not the only way.
             with suppress(*UNREADABLE):
-                return self._copied(reader, entry)
-        return self._coded(asked)
+                return self._copy(reader, entry)
+        return self._coded(chosen.asked)
 
-    def _copied(self, reader: PackReader, entry: ChunkEntry) -> _Sent:
+    def _copy(self, reader: PackReader, entry: ChunkEntry) -> _Sent:
         sections = reader.sections(entry, 1 if self._heads else len(entry.sections))
         digests = tuple(part.digest for part in entry.sections)
         about = (entry.id, entry.word, entry.words, entry.transform, entry.base, entry.depth)
         chunk = NewChunk(*about, sections, digests, entry.factors)
         return _Sent(chunk, entry.sections[1:] if self._heads else None)
+
+    def _sent(self, run: Iterable[_Chosen], *, ready: bool) -> Iterator[_Sent]:
+        """Return records of chunks; only coding them anew takes more than one processor."""
+        if ready:
+            return map(self._copied, run)
+        return ordered_map(self._coded, (found.asked for found in run), ahead=worker_count())
 
     def _coded(self, asked: Asked) -> _Sent:
         """Return a record against the base asked for, or one alone where that does not pay."""

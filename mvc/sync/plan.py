@@ -12,14 +12,16 @@ from mvc.store.directory import BlockEntry, ChunkEntry
 from mvc.store.object_store import UNREADABLE, ObjectStore
 from mvc.store.pack_reader import PackReader
 from mvc.sync.closure import Found
-from mvc.sync.history import held_by, objects_to_send, versions_between
+from mvc.sync.history import beyond, held_by, objects_to_send, versions_between
 from mvc.sync.limits import MAX_IDS, MAX_PART
 from mvc.sync.messages import Planned
 
-__all__ = ["batches", "held_by", "objects_to_send", "plan", "versions_between"]
+__all__ = ["batches", "beyond", "held_by", "objects_to_send", "plan", "versions_between"]
 
 ENTRY_BYTES = 176
 """About what a record takes in a directory."""
+UNPACKED = 16
+"""A part of PART_BYTES must stay far below MAX_UNPACKED, however well its metadata compresses."""
 
 
 def plan(
@@ -166,5 +168,5 @@ class _Planner:
                 return len(self._store.read(item.id, item.stored_kind))
             if not isinstance(entry, BlockEntry):
                 return len(self._store.read(item.id, item.stored_kind))
-            self._shares[place] = -(-entry.length // entry.count)
+            self._shares[place] = -(-max(entry.length, entry.size // UNPACKED) // entry.count)
         return self._shares[place]
