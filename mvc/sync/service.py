@@ -35,7 +35,7 @@ from mvc.sync.messages import (
     UpdateRequest,
 )
 from mvc.sync.outgoing import Part, make_part
-from mvc.sync.plan import held_by, objects_to_send, plan, versions_between
+from mvc.sync.plan import beyond, held_by, plan, versions_between
 from mvc.sync.quarantine import RESERVE_BYTES, Quarantine, quarantine
 from mvc.sync.updating import Update
 
@@ -158,8 +158,8 @@ class Service:
         wants = [readable.wanted(item).id for item in request.wants]
         haves = readable.commits(request.haves)
         versions, boundary = versions_between(self._repo, wants, haves)
-        wanted = objects_to_send(self._repo, versions, boundary)
         theirs = held_by(self._repo, boundary)
+        wanted = beyond(self._repo, versions, theirs)
         entries: list[bytes] = []
         total = 0
         for item in plan(self._repo, wanted, theirs.__contains__, heads=request.heads):
