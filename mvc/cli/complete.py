@@ -34,6 +34,11 @@ def tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[st
     return _offers(ctx, incomplete, _tags)
 
 
+def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the names of remotes."""
+    return _offers(ctx, incomplete, _remotes)
+
+
 def settings(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the keys that are set, and those that everybody sets."""
     keys = _offers(ctx, incomplete, _settings)
@@ -70,6 +75,10 @@ def _tags(repo: Repository, incomplete: str) -> list[str]:
     from mvc.repo.refs import TAGS
 
     return [ref.removeprefix(TAGS) for ref in repo.refs.all(TAGS)]
+
+
+def _remotes(repo: Repository, incomplete: str) -> list[str]:
+    return sorted(repo.config.named("remote", "url"))
 
 
 def _settings(repo: Repository, incomplete: str) -> list[str]:

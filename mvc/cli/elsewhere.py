@@ -6,14 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from mvc.base.errors import UsageError
 
-_COPY = "until then a repository travels as a folder: copy it while no command writes to it"
 _EXPORT = "`mvc export REV DIR` writes the files of a version into a folder"
 _NOT_YET = {
-    "push": _COPY,
-    "pull": _COPY,
-    "fetch": _COPY,
-    "clone": _COPY,
-    "remote": _COPY,
     "merge": "`mvc checkout BRANCH -- FILE` takes files of another branch",
     "rebase": "`mvc checkout BRANCH -- FILE` takes files of another branch",
     "cherry-pick": "`mvc checkout REV -- FILE` takes files of another version",

@@ -30,6 +30,15 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "branch": ("branch", "List, create, rename or delete branches."),
         "tag": ("tag", "List, create or delete tags."),
     },
+    "Remotes": {
+        "clone": ("clone", "Copy a repository into a new folder."),
+        "remote": ("remote", "List, add, change and remove remotes."),
+        "fetch": ("fetch", "Bring the versions of a remote."),
+        "pull": ("pull", "Fetch, and take the current branch along."),
+        "push": ("push", "Send branches and tags to a remote."),
+        "ls-remote": ("ls_remote", "List the branches and tags of a remote."),
+        "device": ("device", "Set up a device of a fleet."),
+    },
     "Repository": {
         "config": ("config", "Read and write settings."),
         "export": ("export", "Write the files of a version into a new folder."),
@@ -41,6 +50,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "gc": ("gc", "Merge small packs and drop what nothing reaches."),
         "stats": ("stats", "Show what the repository takes, and why."),
         "completion": ("completion", "Print the completion script of a shell."),
+    },
+    "Server": {
+        "serve": ("serve", "Let other machines fetch and push."),
     },
     "Plumbing": {
         "rev-parse": ("rev_parse", "Turn revisions into ids."),

@@ -1,0 +1,69 @@
+"""`mvc fetch`."""
+
+from __future__ import annotations
+
+import click
+
+from mvc.base.errors import UsageError
+from mvc.cli.arguments import examples, json_option
+from mvc.cli.complete import remotes as offered
+from mvc.cli.escape import escaped
+from mvc.cli.session import Session, pass_session
+
+
+@click.command(
+    "fetch",
+    epilog=examples(
+        "mvc fetch",
+        "mvc fetch --prune origin",
+        "mvc fetch origin main devices/cam-07/main",
+        exit_status="1 when a ref could not be moved here, 7 when the network failed.",
+    ),
+)
+@click.option("-p", "--prune", is_flag=True, help="Forget branches that are gone there.")
+@click.option("--all", "everywhere", is_flag=True, help="From all remotes.")
+@click.option("--no-tags", is_flag=True, help="Branches only.")
+@click.option("-f", "--force", is_flag=True, help="Move tags that are at another version here.")
+@json_option
+@click.argument("remote", required=False, shell_complete=offered)
+@click.argument("branches", metavar="[BRANCH]...", nargs=-1)
+@pass_session
+def command(
+    session: Session,
+    remote: str | None,
+    branches: tuple[str, ...],
+    prune: bool,
+    everywhere: bool,
+    no_tags: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Bring the versions of a remote.
+
+    Its branch X is `origin/X` here; branches here stay where they are (`mvc pull` takes the
+    current one along). Tags come along, too. A fetch that was cut off goes on where it was.
+    """
+    from mvc.cli.remoting import access, fetched_rows, fetched_shape, refused_here, traffic
+    from mvc.ops.fetch import FetchRequest, fetch
+    from mvc.repo.remotes import remotes
+
+    if everywhere and remote is not None:
+        raise UsageError("--all means every remote", hint="name one, or give --all")
+    names = [item.name for item in remotes(session.repo)] if everywhere else [remote]
+    results = []
+    for name in names:
+        request = FetchRequest(name, branches, prune, not no_tags, force)
+        found = fetch(session.repo, request, access(session), session.progress)
+        results.append(found)
+        if as_json:
+            continue
+        for line in fetched_rows(session, found):
+            session.say(line)
+        if found.sent.parts:
+            session.note(f"{escaped(found.remote)}: received {traffic(found.sent)}")
+        elif not found.refs:
+            session.note(f"{escaped(found.remote)}: nothing new")
+    if as_json:
+        shapes = [fetched_shape(found) for found in results]
+        session.json(shapes if everywhere else shapes[0])
+    refused_here(results)

@@ -1,0 +1,308 @@
+"""Bring the versions of a remote, and remember where its branches are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+
+from mvc.base.errors import MvcError, NotFoundError
+from mvc.base.ids import ObjectId
+from mvc.base.progress import SILENT, Progress
+from mvc.ops.links import Access, opened
+from mvc.repo import remotes, revisions
+from mvc.repo.refs import BRANCHES, TAGS, Change
+from mvc.repo.remotes import Remote
+from mvc.repo.repository import Repository
+from mvc.repo.tracking import ahead_behind
+from mvc.sync.fetch import fetched
+from mvc.sync.history import versions_between
+from mvc.sync.limits import MAX_BASES
+from mvc.sync.link import Link
+from mvc.sync.listing import EVERYTHING, Listing, few, listed
+from mvc.sync.memory import Fetched, Memory
+from mvc.sync.quarantine import Quarantine, quarantine
+from mvc.sync.transfer import Sums
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """From which remote (None: the usual one), which of its branches (none: all, and tags).
+
+    `prune` drops what is gone there. Tags that are at another version here move with `force` only.
+    """
+
+    remote: str | None = None
+    branches: tuple[str, ...] = ()
+    prune: bool = False
+    tags: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedRef:
+    """A ref there, what it is called here, and what became of it.
+
+    `status` is `new`, `forward`, `forced`, `deleted` or `refused`, with a `message` then.
+    """
+
+    ref: str
+    local: str
+    old: ObjectId | None
+    new: ObjectId | None
+    status: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """What a fetch changed. `head` is the branch that is current there; `refs` what was listed."""
+
+    remote: str
+    url: str
+    refs: tuple[FetchedRef, ...]
+    sent: Sums = field(default_factory=Sums)
+    head: str | None = None
+    listed: dict[str, ObjectId] = field(default_factory=dict)
+
+
+def fetch(
+    repo: Repository,
+    request: FetchRequest,
+    access: Access | None = None,
+    progress: Progress = SILENT,
+) -> FetchResult:
+    """Bring what the branches and tags of a remote lead to; branches here stay where they are.
+
+    A fetch that was cut off goes on where it was when it is run again.
+    """
+    remote = (
+        remotes.usual(repo, repo.refs.head().branch)
+        if request.remote is None
+        else remotes.find(repo, request.remote)
+    )
+    with opened(repo, remote, access or Access()) as link:
+        listing = _listed(link, remote, request, Memory(repo, remote.url))
+        if listing.same:
+            return FetchResult(remote.name, remote.url, (), head=listing.head)
+        return bring(repo, remote, link, listing, request, progress)
+
+
+def bring(
+    repo: Repository,
+    remote: Remote,
+    link: Link,
+    listing: Listing,
+    request: FetchRequest,
+    progress: Progress = SILENT,
+) -> FetchResult:
+    """Bring what was listed, and note where the branches are there."""
+    memory = Memory(repo, remote.url)
+    with closing(quarantine(repo, f"remote {memory.key}")) as held:
+        return _Fetch(repo, remote, link, held, progress).run(request, listing, memory)
+
+
+def mirror(
+    repo: Repository, remote: Remote, link: Link, listing: Listing, progress: Progress = SILENT
+) -> FetchResult:
+    """Bring what was listed; each branch gets the name here that it has there."""
+    here = repo.refs.all()
+    wanted = [
+        (ref, ref, here.get(ref), new) for ref, new in listing.refs.items() if here.get(ref) != new
+    ]
+    with closing(quarantine(repo, f"remote {Memory(repo, remote.url).key}")) as held:
+        return _Fetch(repo, remote, link, held, progress).moved(wanted, listing)
+
+
+def _listed(link: Link, remote: Remote, request: FetchRequest, memory: Memory) -> Listing:
+    if request.branches:
+        names = [
+            name if name.startswith((BRANCHES, TAGS)) else BRANCHES + name
+            for name in request.branches
+        ]
+        listing = listed(link, few(names))
+        for name in names:
+            if name not in listing.refs:
+                raise NotFoundError(
+                    f"{remote.name} has no {name.removeprefix(BRANCHES)[:80]!r}",
+                    hint=f"`mvc ls-remote {remote.name}` lists what it has",
+                )
+        return replace(listing, refs={name: listing.refs[name] for name in names}, state=None)
+    before = memory.fetched()
+    useful = before is not None and request.tags and not request.force
+    if before is None or not useful or (request.prune and before.stale):
+        known = None
+    else:
+        known = before.state
+    return listed(link, EVERYTHING if request.tags else (BRANCHES,), known)
+
+
+_Wanted = tuple[str, str, ObjectId | None, ObjectId]
+"""A ref there, what it is called here, where it is here, and where it is to be."""
+
+
+class _Fetch:
+    def __init__(
+        self, repo: Repository, remote: Remote, link: Link, held: Quarantine, progress: Progress
+    ) -> None:
+        self._repo = repo
+        self._remote = remote
+        self._link = link
+        self._held = held
+        self._progress = progress
+        self._sums = Sums()
+
+    def run(self, request: FetchRequest, listing: Listing, memory: Memory) -> FetchResult:
+        """Bring what was listed and let refs move."""
+        repo, remote = self._repo, self._remote
+        whole = not request.branches
+        here = repo.refs.all(remote.tracking) | repo.refs.all(TAGS)
+        rows: list[FetchedRef] = []
+        wanted: list[_Wanted] = []
+        for ref, target in listing.refs.items():
+            local = remote.tracked(ref) or ref
+            old = here.get(local)
+            if old == target:
+                continue
+            if ref.startswith(TAGS) and old is not None and not request.force:
+                message = "this tag is at another version here; --force moves it"
+                rows.append(FetchedRef(ref, local, old, target, "refused", message))
+                continue
+            wanted.append((ref, local, old, target))
+        stale = self._stale(here, listing) if whole else {}
+        if request.prune:
+            rows += self._prune(stale)
+        result = self.moved(wanted, listing, rows)
+        clean = all(row.status != "refused" or row.ref.startswith(TAGS) for row in result.refs)
+        if whole and request.tags:
+            known = listing.state is not None and clean
+            note = Fetched(listing.state, bool(stale) and not request.prune) if known else None  # type: ignore[arg-type]
+            memory.note_fetched(note)
+        return result
+
+    def moved(
+        self, wanted: list[_Wanted], listing: Listing, rows: Iterable[FetchedRef] = ()
+    ) -> FetchResult:
+        """Bring versions and let refs move to them, some at a time."""
+        done = list(rows)
+        for group in self._groups(wanted, listing):
+            done += self._group(group, listing.part_bytes)
+        order = {row.ref: row for row in sorted(done, key=lambda row: row.ref)}
+        return FetchResult(
+            self._remote.name,
+            self._remote.url,
+            tuple(order.values()),
+            self._sums,
+            listing.head,
+            listing.refs,
+        )
+
+    def _stale(self, here: dict[str, ObjectId], listing: Listing) -> dict[str, ObjectId]:
+        there = {self._remote.tracked(ref) for ref in listing.refs}
+        return {
+            local: target
+            for local, target in here.items()
+            if local.startswith(self._remote.tracking) and local not in there
+        }
+
+    def _prune(self, stale: dict[str, ObjectId]) -> list[FetchedRef]:
+        rows = []
+        for local, target in stale.items():
+            self._repo.refs.update(local, target, None, self._change(target, None, "pruned"))
+            ref = BRANCHES + local.removeprefix(self._remote.tracking)
+            rows.append(FetchedRef(ref, local, target, None, "deleted"))
+        return rows
+
+    def _groups(self, wanted: list[_Wanted], listing: Listing) -> Iterator[list[_Wanted]]:
+        """Yield runs of few enough versions, first what others probably build on."""
+        main = (listing.head, BRANCHES + "main")
+        ordered = sorted(wanted, key=lambda item: (item[0] not in main, item[0].startswith(TAGS)))
+        group: list[_Wanted] = []
+        targets: set[ObjectId] = set()
+        for item in ordered:
+            if item[3] not in targets and len(targets) == MAX_BASES:
+                yield group
+                group, targets = [], set()
+            group.append(item)
+            targets.add(item[3])
+        if group:
+            yield group
+
+    def _group(self, group: list[_Wanted], part_bytes: int) -> list[FetchedRef]:
+        tips = self._tips()
+        wants = self._lacking(list(dict.fromkeys(item[3] for item in group)), tips)
+        haves = self._haves(group, tips)
+        if not wants:
+            return self._move(group)
+        with fetched(
+            self._repo, self._link, wants, haves, self._held, part_bytes, self._progress
+        ) as sums:
+            rows = self._move(group)
+        self._sums.parts += sums.parts
+        self._sums.bytes += sums.bytes
+        return rows
+
+    def _tips(self) -> list[ObjectId]:
+        """Return where the refs here are, the likeliest to help first."""
+        refs = self._repo.refs
+        head = refs.head().commit
+        order = (BRANCHES, self._remote.tracking, TAGS, "refs/")
+        found = [] if head is None else [head]
+        every = refs.all()
+        for prefix in order:
+            found += [target for name, target in every.items() if name.startswith(prefix)]
+        return list(dict.fromkeys(found))
+
+    def _lacking(self, targets: list[ObjectId], tips: list[ObjectId]) -> list[ObjectId]:
+        """Return the versions that no ref here leads to: of others all is here for certain."""
+        store = self._repo.store
+        held = set(tips)
+        unsure = [item for item in targets if item not in held and store.kind(item) is not None]
+        loose = set(unsure)
+        if unsure:
+            with suppress(MvcError):
+                loose = {item.id for item in versions_between(self._repo, unsure, tips)[0]}
+        return [
+            item
+            for item in targets
+            if item not in held and (item in loose or store.kind(item) is None)
+        ]
+
+    def _haves(self, group: list[_Wanted], tips: list[ObjectId]) -> list[ObjectId]:
+        found: dict[ObjectId, None] = {}
+        for item in (*(old for _, _, old, _ in group if old is not None), *tips):
+            if len(found) == MAX_BASES:
+                break
+            # A damaged ref is no help, and told of elsewhere.
+            with suppress(MvcError):
+                found[revisions.peel(self._repo, item)] = None
+        return list(found)
+
+    def _move(self, group: list[_Wanted]) -> list[FetchedRef]:
+        rows = [
+            FetchedRef(ref, local, old, new, self._status(local, old, new))
+            for ref, local, old, new in group
+        ]
+        refused = self._repo.refs.update_many(
+            (row.local, row.old, row.new, self._change(row.old, row.new, row.status))
+            for row in rows
+        )
+        return [
+            replace(row, status="refused", message=refused[row.local].message)
+            if row.local in refused
+            else row
+            for row in rows
+        ]
+
+    def _status(self, local: str, old: ObjectId | None, new: ObjectId) -> str:
+        if old is None:
+            return "new"
+        if local.startswith(TAGS):
+            return "forced"
+        try:
+            return "forced" if ahead_behind(self._repo, new, old)[1] else "forward"
+        except MvcError:
+            return "forced"
+
+    def _change(self, old: ObjectId | None, new: ObjectId | None, what: str) -> Change:
+        return self._repo.change(old, new, f"fetch {self._remote.name}: {what}")

@@ -1,0 +1,120 @@
+"""How operations reach remotes: what is configured here, and what the caller brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from posixpath import normpath
+from typing import Any
+
+from mvc.base import fileio
+from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, UsageError
+from mvc.repo import remotes
+from mvc.repo.remotes import Remote
+from mvc.repo.repository import Repository
+from mvc.sync.address import Address, PathAddress, parse
+from mvc.sync.connect import Settings, connect
+from mvc.sync.link import Link
+from mvc.sync.ssh import program
+
+MAX_TOKEN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a caller brings along: a token, how ssh is run, and who hears why there is a pause.
+
+    `here` is what relative paths are seen from. `proxies` are those of HTTP, by scheme.
+    """
+
+    token: str | None = None
+    ssh: str | None = None
+    here: Path | None = None
+    strangers: bool = False
+    told: Callable[[str], None] = lambda _: None
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+
+def meant(repo: Repository, word: str | None) -> Remote:
+    """Return the remote of a name, that of the current branch for None, or that of an address.
+
+    A remote without a name is remembered nowhere.
+    """
+    if word is None:
+        return remotes.usual(repo, repo.refs.head().branch)
+    if any(char in word for char in "/:"):
+        return Remote("", word)
+    return remotes.find(repo, word)
+
+
+def located(url: str, here: Path | None) -> Address:
+    """Return an address, a path as seen from `here`, or raise UsageError."""
+    address = parse(url)
+    if isinstance(address, PathAddress) and here is not None and not address.url:
+        return replace(address, path=normpath(here / address.path))
+    return address
+
+
+@contextmanager
+def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
+    """Open a link to a remote for as long as the block lasts."""
+    token = access.token or (read_token(repo, remote.token_file) if remote.token_file else None)
+    idle = repo.config.get("core.idle_seconds")
+    command = access.ssh or repo.config.text("core.ssh_command")
+    settings = Settings(
+        here=repo.worktree or repo.folder,
+        who=_who(repo),
+        environment=repo.environment,
+        strangers=access.strangers or repo.config.get("core.trust_other_owners") is True,
+        large_tries=2,
+        told=access.told,
+        token=token,
+        http=_http(repo, access),
+    )
+    if command:
+        settings = replace(settings, ssh=program(command))
+    if isinstance(idle, int | float) and idle > 0:
+        settings = replace(settings, idle=float(idle))
+    link = connect(parse(remote.url), settings)
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def read_token(repo: Repository, path: str) -> str:
+    """Return the token in a file that nobody but its owner can read, or raise NotAllowedError."""
+    file = (repo.worktree or repo.folder) / path
+    try:
+        private = fileio.is_private(file)
+    except MvcError as error:
+        raise NotFoundError(
+            f"the token file {path} cannot be read", hint="MVC_TOKEN gives a token as well"
+        ) from error
+    if not private:
+        raise NotAllowedError(
+            f"the token file {path} can be read by others", hint=f"`chmod 600 {path}` mends that"
+        )
+    return check_token(fileio.read_bytes(file, MAX_TOKEN).decode("utf-8", "replace"))
+
+
+def check_token(text: str) -> str:
+    """Return a token without the line's end, or raise UsageError."""
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError("the token is empty, or holds what no token does")
+    return token
+
+
+def _http(repo: Repository, access: Access) -> dict[str, Any]:
+    """Return what the HTTP carrier is told besides the token."""
+    return {}
+
+
+def _who(repo: Repository) -> str:
+    try:
+        return repo.author()
+    except UsageError:
+        return "local"

@@ -1,0 +1,49 @@
+"""List what a remote has, bringing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mvc.base.ids import ObjectId
+from mvc.ops.links import Access, meant, opened
+from mvc.repo.refs import BRANCHES, TAGS, short
+from mvc.repo.repository import Repository
+from mvc.sync.listing import EVERYTHING, listed
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRefs:
+    """The branches and tags of a remote by full name, and the branch that is current there."""
+
+    url: str
+    refs: dict[str, ObjectId]
+    head: str | None
+
+
+def ls_remote(
+    repo: Repository,
+    remote: str | None,
+    patterns: Iterable[str] = (),
+    *,
+    heads: bool = False,
+    tags: bool = False,
+    access: Access | None = None,
+) -> RemoteRefs:
+    """Ask a remote, by its name or address, for branches (`heads`), `tags`, or both.
+
+    Patterns are globs over short or full names.
+    """
+    found = meant(repo, remote)
+    globs = tuple(patterns)
+    prefixes = (BRANCHES,) * heads + (TAGS,) * tags or EVERYTHING
+    with opened(repo, found, access or Access()) as link:
+        listing = listed(link, prefixes)
+    refs = {
+        name: target
+        for name, target in listing.refs.items()
+        if not globs
+        or any(fnmatchcase(text, glob) for text in (name, short(name)) for glob in globs)
+    }
+    return RemoteRefs(found.url, refs, listing.head)
