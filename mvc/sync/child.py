@@ -8,7 +8,6 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from mvc.sync.link import FutileError
 from mvc.sync.pipes import Pipes
