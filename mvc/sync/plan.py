@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mvc.base.dtypes import SEGMENTS
 from mvc.base.ids import ObjectId
 from mvc.repo.repository import Repository
-from mvc.store.directory import BlockEntry, ChunkEntry
+from mvc.store.directory import MAX_DEPTH, BlockEntry, ChunkEntry
 from mvc.store.object_store import UNREADABLE, ObjectStore
 from mvc.store.pack_reader import PackReader
 from mvc.sync.closure import Found
@@ -83,7 +83,8 @@ class _Planner:
             if item.id not in self._wanted and not theirs(item.id):
                 self._wanted[item.id] = item
         self._factors: set[ObjectId] = set()
-        self._done: set[ObjectId] = set()
+        # What was planned, and how many deltas in a row then end there.
+        self._done: dict[ObjectId, int] = {}
         self._under_way: set[ObjectId] = set()
         self._shares: dict[tuple[str, int], int] = {}
 
@@ -100,21 +101,27 @@ class _Planner:
         pending = [wanted]
         while pending:
             item = pending[-1]
-            coding = None if item in self._done else self._coding(item)
-            first = (
-                next((one for one in coding.needs if one not in self._done), None)
-                if coding
-                else None
-            )
+            if item in self._done:
+                pending.pop()
+                continue
+            coding = self._coding(item)
+            first = next((one for one in coding.needs if one not in self._done), None)
             if first is not None:
                 self._under_way.add(item)
                 pending.append(first)
                 continue
             pending.pop()
             self._under_way.discard(item)
-            if coding is not None:
-                self._done.add(item)
-                yield Planned(item, "chunk", coding.size, coding.base)
+            yield self._settled(item, coding)
+
+    def _settled(self, item: ObjectId, coding: _Coding) -> Planned:
+        """Note a chunk as planned; of copies of records, one may end a chain that is too long."""
+        depth = 0 if coding.base is None else self._done.get(coding.base, 0) + 1
+        if depth > MAX_DEPTH:
+            _, entry = self._store.chunk_entry(item)
+            coding, depth = _Coding(None, self._raw(entry), ()), 0
+        self._done[item] = depth
+        return Planned(item, "chunk", coding.size, coding.base)
 
     def _coding(self, item: ObjectId) -> _Coding:
         records = [entry for _, entry in self._store.records(item)]
@@ -135,14 +142,13 @@ class _Planner:
 
     def _anew(self, entry: ChunkEntry) -> _Coding:
         """Return the coding against the nearest chunk below a record that is there."""
-        raw = entry.words * (SEGMENTS[entry.word][0] if self._heads else entry.word)
         size, base, depth = self._size(entry), entry.base, entry.depth
         while base is not None and not self._is_there(base):
             _, below = self._store.chunk_entry(base, depth)
             size += self._size(below)
             base, depth = below.base, below.depth
         needs = () if base is None or self._theirs(base) else (base,)
-        return _Coding(base, min(size, raw), needs)
+        return _Coding(base, min(size, self._raw(entry)), needs)
 
     def _is_there(self, base: ObjectId) -> bool:
         """Tell whether a chunk can be a base: they have it, or it can come before."""
@@ -153,6 +159,9 @@ class _Planner:
 
     def _size(self, entry: ChunkEntry) -> int:
         return entry.sections[0].length if self._heads else entry.stored
+
+    def _raw(self, entry: ChunkEntry) -> int:
+        return entry.words * (SEGMENTS[entry.word][0] if self._heads else entry.word)
 
     def _share(self, item: Found) -> int:
         """Return a metadata object's share of the block that it is stored in."""

@@ -15,6 +15,7 @@ from mvc.ops.gc import gc
 from mvc.ops.repack import RepackRequest, repack
 from mvc.store.transaction import Transaction
 from mvc.sync import history
+from mvc.sync import plan as planning
 from mvc.sync.closure import FILES, Found, walk
 from mvc.sync.limits import MAX_BASES, MAX_IDS, MAX_PART
 from mvc.sync.messages import Planned
@@ -161,6 +162,23 @@ def test_chunks_that_are_stored_against_each_other_are_sent_all_the_same(
     check_order(entries, NOBODY)
     assert len(chunks(entries)) == 2
     assert any(entry.base is not None for entry in chunks(entries))
+
+
+def test_no_chain_is_planned_that_is_longer_than_a_store_may_hold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = trained(world, 9)
+    monkeypatch.setattr(planning, "MAX_DEPTH", 3)
+    entries = chunks(planned(world, versions[-1:], []))
+    check_order(entries, NOBODY)
+    depths: dict[ObjectId, int] = {}
+    for item in entries:
+        depths[item.id] = 0 if item.base is None else depths[item.base] + 1
+    assert sorted(depths.values()) == [0] * 7 + [1] * 4 + [2] * 4 + [3] * 4
+    for item in entries:
+        _, stored = world.repo.store.chunk_entry(item.id)
+        raw = stored.words * stored.word
+        assert item.size == (stored.stored if item.base == stored.base else raw)
 
 
 def test_sizes_of_heads_are_those_of_first_sections(world: World) -> None:
