@@ -91,19 +91,19 @@ def required(repo: Repository, ref: str, commits: Iterable[Version]) -> None:
 
     Where signatures are required, each must have been made by a key that is trusted here now:
     known, not revoked, not expired by this machine's clock, whatever time a commit claims.
-    `commits` is not looked at where they are not. Raises FormatError where the settings or the
-    list of keys are not understood: then nothing is let in.
+    `commits` is not looked at where they are not. Only the repository's own settings and keys let
+    anything in, whoever runs this; where they are not understood, nothing is.
     """
-    if not _is_covered(_prefixes(repo), ref):
-        return
     try:
+        if not _is_covered(_prefixes(repo), ref):
+            return
         keys.require_cryptography()
-    except UsageError as error:
+        trust = Trust.of(repo).own()
+    except (FormatError, UsageError) as error:
         raise NotAllowedError(
-            f"{ref} takes signed commits only, and signatures cannot be verified here",
-            hint=error.hint,
+            f"{ref} may take signed commits only, and this cannot be verified here",
+            hint="`mvc verify-commit` and `mvc config sign.required` there show why",
         ) from error
-    trust = Trust.of(repo)
     now = repo.environment.clock()
     for version in commits:
         verdict = verify(version.commit, trust, now)
@@ -140,8 +140,7 @@ def arriving(
 
 def _prefixes(repo: Repository) -> tuple[str, ...]:
     """Return the refs, or their beginnings, that require signatures by the settings of now."""
-    user = repo.environment.user_config
-    prefixes = Config(repo.folder / "config.toml", user).texts("sign.required")
+    prefixes = Config(repo.folder / "config.toml").texts("sign.required")
     if any(not prefix.startswith("refs/") for prefix in prefixes):
         raise FormatError(
             "the setting sign.required is a list of refs such as refs/heads/main",

@@ -13,7 +13,7 @@ understood is an error: a list that is read in part could let in what it keeps o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -66,6 +66,11 @@ class Trust:
         """Read what is trusted in a repository, as it is now."""
         user = repo.environment.user_config
         return cls.read(repo.folder, user.parent if user else None)
+
+    def own(self) -> Self:
+        """Return what the repository's file lets count; what either revokes stays revoked."""
+        kept = [item for item in self.keys if item.origin == "repository" or item.revoked]
+        return replace(self, keys=tuple(kept))
 
     def about(self, key: bytes) -> Trusted | None:
         """Return what is known of a key; a revocation anywhere is the last word."""

@@ -19,7 +19,7 @@ from mvc.repo import keys
 from mvc.repo.history import Version
 from mvc.repo.repository import Environment, Repository
 from mvc.repo.signing import arriving, own_key, required, signed, verify
-from mvc.repo.trust import Trust, Trusted, add, revoke
+from mvc.repo.trust import Origin, Trust, Trusted, add, revoke
 from tests.objects.samples import commits
 
 pytest.importorskip("cryptography")
@@ -126,11 +126,11 @@ def config(repo: Repository, text: str) -> None:
     repo.__dict__.pop("config", None)
 
 
-def trust_own(repo: Repository, *, expires: int | None = None) -> None:
+def trust_own(repo: Repository, origin: Origin = "repository") -> None:
     key = own_key(repo, wanted=True)
     assert key is not None
     public = key.public_key().public_bytes_raw()
-    add(Trust.of(repo), "ada", public, NOW - DAY, expires=expires, origin="repository")
+    add(Trust.of(repo), "ada", public, NOW - DAY, expires=None, origin=origin)
 
 
 def save(repo: Repository, message: str, *, sign: bool | None = None) -> ObjectId:
@@ -190,11 +190,11 @@ def test_a_key_must_be_good_by_the_clock_of_who_receives(repo: Repository) -> No
     made = signed(replace(PLAIN, time=NOW - 10 * DAY), ADA)
     version = Version(ObjectId(bytes(32)), made)
     require(repo, MAIN)
-    add(Trust.of(repo), "ada", PUBLIC, NOW - 9 * DAY, expires=NOW - DAY, origin="user")
+    add(Trust.of(repo), "ada", PUBLIC, NOW - 9 * DAY, expires=NOW - DAY, origin="repository")
     assert status(made, Trust.of(repo)) == "good"
     with pytest.raises(NotAllowedError, match="has expired"):
         required(repo, MAIN, [version])
-    add(Trust.of(repo), "ada", PUBLIC, NOW, expires=NOW + 1_000_000, origin="user")
+    add(Trust.of(repo), "ada", PUBLIC, NOW, expires=NOW + 1_000_000, origin="repository")
     required(repo, MAIN, [version])
 
 
@@ -230,7 +230,7 @@ def test_each_commit_that_is_new_to_the_ref_is_judged(repo: Repository) -> None:
 def test_a_policy_that_is_not_understood_lets_nothing_in(repo: Repository, text: str) -> None:
     made = save(repo, "one", sign=True)
     config(repo, text)
-    with pytest.raises(FormatError, match=r"sign\.required"):
+    with pytest.raises(NotAllowedError, match="cannot be verified"):
         push(repo, made)
 
 
@@ -241,7 +241,23 @@ def test_a_damaged_list_of_keys_lets_nothing_in(repo: Repository) -> None:
     require(repo, MAIN)
     push(repo, made)
     fileio.append_line(repo.folder / "trusted.toml", b"[broken")
-    with pytest.raises(FormatError):
+    with pytest.raises(NotAllowedError, match="cannot be verified"):
+        push(repo, made)
+
+
+def test_only_keys_of_the_repository_itself_let_commits_in(repo: Repository) -> None:
+    made = save(repo, "one", sign=True)
+    repo.refs.update(MAIN, made, None, repo.change(made, None, "x"))
+    require(repo, MAIN)
+    trust_own(repo, origin="user")
+    assert verify(repo.commit(made), Trust.of(repo)).status == "good"
+    with pytest.raises(NotAllowedError, match="not trusted"):
+        push(repo, made)
+    trust_own(repo)
+    push(repo, made)
+    user = Trust.of(repo).files["user"].parent
+    revoke(Trust.read(None, user), "ada", NOW)
+    with pytest.raises(NotAllowedError, match="revoked"):
         push(repo, made)
 
 

@@ -1,0 +1,129 @@
+"""Refs of a server that take signed commits only (R50)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mvc.base import fileio
+from mvc.ops import tag
+from mvc.ops.commit import CommitRequest, commit
+from mvc.repo import keys
+from mvc.repo.repository import Environment, Repository
+from mvc.repo.trust import Trust, add, revoke
+from mvc.sync.messages import Change
+from tests.e2e.world import World
+from tests.sync.exchange import MAIN, bare, client
+
+pytest.importorskip("cryptography")
+
+NOW = 1_700_000_000_000_000
+PLAIN, SIDE = "refs/heads/plain", "refs/heads/side"
+
+
+class Scene:
+    """A device with a key, and a server that wants main and releases signed."""
+
+    def __init__(self, folder: Path) -> None:
+        user = folder / "user"
+        self.public = bytes.fromhex(keys.generate(user / "keys", "default", "ed25519").public)
+        self.device = World(folder / "device")
+        self.device.repo.environment = Environment(user / "config.toml", "Ada", clock=lambda: NOW)
+        self.server = bare(folder / "server", Environment(clock=lambda: NOW))
+        text = f'[sign]\nrequired = ["{MAIN}", "refs/heads/releases/", "refs/tags/"]\n'
+        fileio.write_file(
+            self.server.folder / "config.toml", text.encode(), self.server.folder / "tmp"
+        )
+
+    def save(self, text: str, *, sign: bool) -> bytes:
+        self.device.write("a.txt", text.encode())
+        self.device.add()
+        return commit(self.device.repo, CommitRequest(text, sign=sign)).id
+
+    def trust(self, expires: int | None = None) -> None:
+        trust = Trust.of(self.server)
+        add(trust, "cam", self.public, NOW - 1, expires=expires, origin="repository")
+
+    def push(self, new: bytes, ref: str = MAIN, old: bytes | None = None) -> tuple[str, str]:
+        pushing = client(self.device, self.server)
+        bases = [item.target for item in pushing.refs().refs]
+        pushing.send(pushing.plan(new, bases))  # type: ignore[arg-type]
+        (done,) = pushing.outcomes(Change(ref, old, new, True), bases=bases)  # type: ignore[arg-type]
+        return done.code, done.message
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def refs(repo: Repository) -> dict[str, bytes]:
+    return {**repo.refs.all()}
+
+
+def test_only_what_a_trusted_key_signed_reaches_such_a_ref(scene: Scene) -> None:
+    one = scene.save("one", sign=True)
+    code, message = scene.push(one)
+    assert code == "not-allowed"
+    assert "signed by a key that is not trusted there" in message
+    assert refs(scene.server) == {}
+    scene.trust()
+    assert scene.push(one) == ("ok", "")
+    two = scene.save("two", sign=False)
+    code, message = scene.push(two, old=one)
+    assert code == "not-allowed"
+    assert f"{two.hex()[:12]} is not signed" in message
+    assert scene.push(two, PLAIN) == ("ok", "")
+    revoke(Trust.of(scene.server), "cam", NOW)
+    three = scene.save("three", sign=True)
+    assert "revoked" in scene.push(three, old=one)[1]
+    assert refs(scene.server) == {MAIN: one, PLAIN: two}
+
+
+def test_what_came_by_another_ref_is_judged_all_the_same(scene: Scene) -> None:
+    scene.trust()
+    one = scene.save("one", sign=True)
+    assert scene.push(one)[0] == "ok"
+    two = scene.save("two", sign=False)
+    three = scene.save("three", sign=True)
+    assert scene.push(three, SIDE)[0] == "ok"
+    for ref, old in ((MAIN, one), ("refs/heads/releases/1", None)):
+        code, message = scene.push(three, ref, old)
+        assert (code, two.hex()[:12] in message) == ("not-allowed", True)
+    assert scene.push(one, "refs/heads/releases/1")[0] == "ok"
+
+
+def test_a_tag_is_judged_by_the_commit_that_it_is_for(scene: Scene) -> None:
+    scene.trust()
+    scene.save("one", sign=True)
+    good = tag.create(scene.device.repo, "good", message="text")
+    assert scene.push(scene.device.repo.refs.all()["refs/tags/good"], "refs/tags/good")[0] == "ok"
+    assert scene.push(good, "refs/tags/light")[0] == "ok"
+    bad = scene.save("two", sign=False)
+    tag.create(scene.device.repo, "bad", message="text")
+    assert (
+        scene.push(scene.device.repo.refs.all()["refs/tags/bad"], "refs/tags/bad")[0]
+        == "not-allowed"
+    )
+    assert scene.push(bad, "refs/tags/bad2")[0] == "not-allowed"
+
+
+def test_a_key_that_has_expired_by_the_clock_of_the_server_is_of_no_use(scene: Scene) -> None:
+    one = scene.save("one", sign=True)
+    scene.trust(expires=NOW)
+    assert "expired" in scene.push(one)[1]
+
+
+def test_of_an_atomic_batch_nothing_moves(scene: Scene) -> None:
+    one = scene.save("one", sign=False)
+    pushing = client(scene.device, scene.server)
+    pushing.send(pushing.plan(one))  # type: ignore[arg-type]
+    changes = [Change(ref, None, one, False) for ref in (PLAIN, MAIN)]  # type: ignore[arg-type]
+    codes = pushing.update(*changes, atomic=True)
+    assert codes == {PLAIN: "not-moved", MAIN: "not-allowed"}
+    assert refs(scene.server) == {}
+    assert pushing.update(*changes, push=b"another push ...") == {
+        PLAIN: "ok",
+        MAIN: "not-allowed",
+    }
