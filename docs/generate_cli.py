@@ -73,6 +73,8 @@ A name is looked for as a branch, then as a tag, then as the beginning of an id.
 | --- | --- |
 | `MVC_AUTHOR_NAME`, `MVC_AUTHOR_EMAIL` | who commits; the e-mail counts only beside a name |
 | `XDG_CONFIG_HOME` | where the user's `mvc/config.toml` is, instead of `~/.config` |
+| `MVC_SSH` | the program and options that reach hosts, instead of `core.ssh_command` |
+| `SSH_ORIGINAL_COMMAND` | what a client asked ssh to run ([`mvc serve --stdio`](devices.md)) |
 | `MVC_PAGER`, `PAGER` | the pager, `less` with `LESS=FRX` by default; `cat` is none |
 | `NO_COLOR`, `FORCE_COLOR`, `TERM=dumb` | colours off, on, off; `--color` wins over them |
 
@@ -90,6 +92,9 @@ Both are TOML.
 | `sign.required` | none | on a server: the refs that take [signed commits](signing.md) only |
 | `commit.base` | none | a revision that commits resemble more than HEAD (`commit --base`) |
 | `core.sync_worktree` | `true` | checkout waits until files are on disk (fsync) |
+| `core.ssh_command` | `ssh` | the program that reaches hosts; the user's file alone counts |
+| `core.idle_seconds` | 60 | for how long nothing may move on a connection |
+| `core.trust_other_owners` | `false` | use other users' repositories; the user's file alone counts |
 | `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
 | `gc.reflog_days` | 90 | how long reflogs keep what they name from being garbage |
 | `repack.budget` | 2.0 | the most a version costs to recover, relative to a whole one |

@@ -62,19 +62,19 @@ def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
     """Open a link to a remote for as long as the block lasts."""
     token = access.token or (read_token(repo, remote.token_file) if remote.token_file else None)
     idle = repo.config.get("core.idle_seconds")
-    command = access.ssh or repo.config.text("core.ssh_command")
+    command = access.ssh or repo.config.trusted("core.ssh_command")
     settings = Settings(
         here=repo.worktree or repo.folder,
         who=_who(repo),
         environment=repo.environment,
-        strangers=access.strangers or repo.config.get("core.trust_other_owners") is True,
+        strangers=access.strangers or repo.config.trusted("core.trust_other_owners") is True,
         large_tries=2,
         told=access.told,
         token=token,
         http=_http(repo, access),
     )
     if command:
-        settings = replace(settings, ssh=program(command))
+        settings = replace(settings, ssh=program(str(command)))
     if isinstance(idle, int | float) and idle > 0:
         settings = replace(settings, idle=float(idle))
     link = connect(parse(remote.url), settings)

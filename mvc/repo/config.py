@@ -87,6 +87,13 @@ class Config:
             raise FormatError(f"the setting {key} is not a list of texts", hint="mend it")
         return tuple(words)
 
+    def trusted(self, key: str) -> Value | None:
+        """Return a setting of the user's file alone.
+
+        For programs to run and the like: whoever hands out a repository must not choose them.
+        """
+        return _read(self._files["user"]).get(key)
+
     def all(self) -> list[Setting]:
         """Return all settings in order of their keys."""
         return [self._settings[key] for key in sorted(self._settings)]

@@ -74,7 +74,7 @@ def opened(
     if not strangers and not all(fileio.is_mine(item) for item in (folder, folder / "packs")):
         raise NotAllowedError(
             f"{path} belongs to another user",
-            hint="set core.trust_other_owners if whoever owns it may be trusted",
+            hint="`mvc config --global core.trust_other_owners true` if its owner may be trusted",
         )
     return Repository(folder, worktree, environment)
 
