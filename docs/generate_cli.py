@@ -94,7 +94,7 @@ Both are TOML.
 | `core.sync_worktree` | `true` | checkout waits until files are on disk (fsync) |
 | `core.ssh_command` | `ssh` | the program that reaches hosts; the user's file alone counts |
 | `core.idle_seconds` | 60 | for how long nothing may move on a connection |
-| `core.trust_other_owners` | `false` | use other users' repositories; the user's file alone counts |
+| `core.trust_other_owners` | `false` | use others' repositories; the user's file alone counts |
 | `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
 | `gc.reflog_days` | 90 | how long reflogs keep what they name from being garbage |
 | `repack.budget` | 2.0 | the most a version costs to recover, relative to a whole one |
