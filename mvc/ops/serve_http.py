@@ -6,7 +6,7 @@ import queue
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -45,8 +45,6 @@ def configured(
     trusted_proxies: tuple[str, ...] = (),
 ) -> ServerConfig:
     """Return the settings of a file with what the command line says; raises UsageError."""
-    from dataclasses import replace
-
     from mvc.sync.server_config import ServerConfig, checked, read_config
 
     config = ServerConfig() if file is None else read_config(file)
@@ -79,7 +77,7 @@ def serve(
         raise NotFoundError(f"{root} is not a folder", hint=f"mkdir {root}")
     try:
         from mvc.sync.http_app import make_app
-        from mvc.sync.http_server import address_of, listen, run
+        from mvc.sync.http_server import HttpServer
     except ImportError as error:
         raise UsageError(
             "serving HTTP needs packages that are not installed",
@@ -92,10 +90,10 @@ def serve(
     found = Started("", served.root, sum(1 for _ in served.names()), len(tokens.all()))
     _more_files()
     sys.setswitchinterval(SWITCH_SECONDS)
-    with _written_elsewhere(log) as line, listen(config) as opened:
-        app = make_app(config, served, tokens, line)
-        started(Started(address_of(config, opened), found.root, found.repositories, found.tokens))
-        run(app, config, opened)
+    with _written_elsewhere(log) as line:
+        server = HttpServer(make_app(config, served, tokens, line), config)
+        started(replace(found, address=server.address))
+        server.run()
 
 
 def _services(config: ServerConfig) -> Make:

@@ -40,24 +40,37 @@ def listen(config: ServerConfig) -> socket.socket:
     return opened
 
 
-def address_of(config: ServerConfig, opened: socket.socket) -> str:
-    """Return the URL of the root."""
-    scheme = "https" if config.tls_cert else "http"
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"{scheme}://{host}:{opened.getsockname()[1]}/"
+class HttpServer:
+    """A server that listens from the start and answers while it runs.
 
-
-def run(app: App, config: ServerConfig, opened: socket.socket) -> None:
-    """Answer requests until told to stop, then finish what runs.
-
-    A second Ctrl-C ends at once. Raises UsageError where the certificate cannot be used.
+    Raises UsageError where it cannot listen, or where the certificate cannot be used.
     """
-    server = _Server(_settings(app, config), app)
-    with suppress(KeyboardInterrupt):
-        # The signal that ended it is raised again once everything is over.
-        server.run(sockets=[opened])
-    app.exchanges.pool.shutdown(wait=not server.force_exit, cancel_futures=True)
-    app.exchanges.served.close()
+
+    def __init__(self, app: App, config: ServerConfig) -> None:
+        self._app = app
+        self._config = config
+        self._server = _Server(_settings(app, config), app)
+        self._socket = listen(config)
+
+    @property
+    def address(self) -> str:
+        """The URL of the root."""
+        scheme = "https" if self._config.tls_cert else "http"
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        return f"{scheme}://{host}:{self._socket.getsockname()[1]}/"
+
+    def run(self) -> None:
+        """Answer until SIGTERM, Ctrl-C or `stop`, then finish what runs."""
+        with suppress(KeyboardInterrupt):
+            # The signal that ended it is raised again once everything is over.
+            self._server.run(sockets=[self._socket])
+        pool = self._app.exchanges.pool
+        pool.shutdown(wait=not self._server.force_exit, cancel_futures=True)
+        self._app.exchanges.served.close()
+
+    def stop(self) -> None:
+        """Let `run` come to its end; from any thread."""
+        self._server.should_exit = True
 
 
 def _settings(app: App, config: ServerConfig) -> uvicorn.Config:
