@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Server": {
         "serve": ("serve", "Let other machines fetch and push."),
+        "token": ("token", "Say who may ask an HTTP server for what."),
     },
     "Plumbing": {
         "rev-parse": ("rev_parse", "Turn revisions into ids."),
