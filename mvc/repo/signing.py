@@ -102,7 +102,7 @@ def required(repo: Repository, ref: str, commits: Iterable[Version]) -> None:
     except (FormatError, UsageError) as error:
         raise NotAllowedError(
             f"{ref} may take signed commits only, and this cannot be verified here",
-            hint="`mvc verify-commit` and `mvc config sign.required` there show why",
+            hint="`mvc key list` there tells what is wrong, or sign.required in config.toml is",
         ) from error
     now = repo.environment.clock()
     for version in commits:
