@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.ops.test_repack_low_rank import committed
 from tests.sync.other_side import OtherSide
 
 SIZE = 1 << 16
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture
@@ -262,3 +264,19 @@ def test_parts_are_made_of_objects_of_many_sizes(world: World) -> None:
     other.send(world.repo, [version], part_bytes=1 << 20)
     assert other.check([version]) > 5
     assert len(other.packs) > 2
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("format-*")))
+@pytest.mark.parametrize("heads", [False, True])
+def test_what_any_release_has_stored_can_be_sent(
+    name: str, heads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(GOLDEN / name / "repository", tmp_path / "w" / ".mvc")
+    repo = World(tmp_path / "w").repo
+    starts = [item for item in repo.refs.all().values() if repo.store.kind(item) == "commit"]
+    tags = [item for item in repo.refs.all().values() if item not in starts]
+    other = OtherSide(repo.scratch, heads=heads)
+    nothing_is_decoded(monkeypatch)
+    other.send(repo, [*starts, *tags])
+    assert other.check(starts) > 5
+    assert all(other.store.contains(item) for item in tags)
