@@ -13,10 +13,10 @@ from pcodec import ChunkConfig, DeltaSpec, ModeSpec, PagingSpec, standalone
 from mvc.base.errors import FormatError
 from mvc.codec.segments import UNITS, Segment
 
-LEVELS = (6, 8)
-"""Logarithms of the most bins looked for: finding many takes longer than coding few units."""
-UNITS_PER_BIN = 6
-"""Logarithm of the units for which a bin more may pay, between the two levels."""
+LEVEL, FEW_LEVEL = 8, 7
+"""Logarithms of the most bins looked for."""
+FEW = 1 << 12
+"""Units that have fewer bins: finding more takes longer than coding so few."""
 PAGE = 1 << 18
 _CONFIGS = {
     level: ChunkConfig(
@@ -26,14 +26,14 @@ _CONFIGS = {
         paging_spec=PagingSpec.equal_pages_up_to(PAGE),
         enable_8_bit=True,
     )
-    for level in range(LEVELS[0], LEVELS[1] + 1)
+    for level in (FEW_LEVEL, LEVEL)
 }
 
 
 def compress(segment: Segment) -> bytes:
     """Return the stream of a segment of 1, 2, 4 or 8 byte units."""
     aligned = np.require(segment, requirements=["C", "A"])
-    level = min(max(len(segment).bit_length() - 1 - UNITS_PER_BIN, LEVELS[0]), LEVELS[1])
+    level = LEVEL if len(segment) >= FEW else FEW_LEVEL
     return bytes(standalone.simple_compress(aligned, _CONFIGS[level]))
 
 
