@@ -14,7 +14,7 @@ from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, UsageError
 from mvc.repo import remotes
 from mvc.repo.remotes import Remote
 from mvc.repo.repository import Repository
-from mvc.sync.address import Address, PathAddress, parse
+from mvc.sync.address import Address, HttpAddress, PathAddress, parse
 from mvc.sync.connect import Settings, connect
 from mvc.sync.link import Link
 from mvc.sync.ssh import program
@@ -37,7 +37,7 @@ class Access:
     proxies: Mapping[str, str] = field(default_factory=dict)
 
 
-def meant(repo: Repository, word: str | None) -> Remote:
+def meant(repo: Repository, word: str | None, here: Path | None) -> Remote:
     """Return the remote of a name, that of the current branch for None, or that of an address.
 
     A remote without a name is remembered nowhere.
@@ -45,7 +45,7 @@ def meant(repo: Repository, word: str | None) -> Remote:
     if word is None:
         return remotes.usual(repo, repo.refs.head().branch)
     if any(char in word for char in "/:"):
-        return Remote("", word)
+        return Remote("", str(located(word, here)))
     return remotes.find(repo, word)
 
 
@@ -61,6 +61,7 @@ def located(url: str, here: Path | None) -> Address:
 def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
     """Open a link to a remote for as long as the block lasts."""
     token = access.token or (read_token(repo, remote.token_file) if remote.token_file else None)
+    address = parse(remote.url)
     idle = repo.config.get("core.idle_seconds")
     command = access.ssh or repo.config.trusted("core.ssh_command")
     settings = Settings(
@@ -68,16 +69,15 @@ def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
         who=_who(repo),
         environment=repo.environment,
         strangers=access.strangers or repo.config.trusted("core.trust_other_owners") is True,
-        large_tries=2,
         told=access.told,
         token=token,
-        http=_http(repo, access),
+        http=_http(repo, remote, address, access),
     )
     if command:
         settings = replace(settings, ssh=program(str(command)))
     if isinstance(idle, int | float) and idle > 0:
         settings = replace(settings, idle=float(idle))
-    link = connect(parse(remote.url), settings)
+    link = connect(address, settings)
     try:
         yield link
     finally:
@@ -108,9 +108,25 @@ def check_token(text: str) -> str:
     return token
 
 
-def _http(repo: Repository, access: Access) -> dict[str, Any]:
+def _http(
+    repo: Repository, remote: Remote, address: Address, access: Access
+) -> dict[str, Any] | None:
     """Return what the HTTP carrier is told besides the token."""
-    return {}
+    if not isinstance(address, HttpAddress):
+        return None
+    found: dict[str, Any] = {"plain_token": repo.config.get("http.plain_token") is True}
+    if not access.token:
+        found["token_origin"] = repo.config.text(f"remote.{remote.name}.token_origin")
+    if authorities := repo.config.text("http.authorities"):
+        found["authorities"] = (repo.worktree or repo.folder) / authorities
+    proxy = access.proxies.get(address.scheme)
+    direct = [part.strip().lstrip(".") for part in access.proxies.get("no", "").split(",")]
+    host = address.host.lower()
+    if proxy and not any(
+        part and (part == "*" or f".{host}".endswith(f".{part}")) for part in direct
+    ):
+        found["proxy"] = proxy
+    return found
 
 
 def _who(repo: Repository) -> str:

@@ -35,10 +35,11 @@ def ls_remote(
 
     Patterns are globs over short or full names.
     """
-    found = meant(repo, remote)
+    access = access or Access()
+    found = meant(repo, remote, access.here)
     globs = tuple(patterns)
     prefixes = (BRANCHES,) * heads + (TAGS,) * tags or EVERYTHING
-    with opened(repo, found, access or Access()) as link:
+    with opened(repo, found, access) as link:
         listing = listed(link, prefixes)
     refs = {
         name: target

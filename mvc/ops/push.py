@@ -94,7 +94,8 @@ def push(
 
     A push that was cut off goes on where it was when it is run again.
     """
-    remote = meant(repo, request.remote)
+    access = access or Access()
+    remote = meant(repo, request.remote, access.here)
     seen = remotes.seen(repo, remote) if remote.name else {}
     moves = [_leased(repo, request, seen, move) for move in _Wishes(repo, remote, request).moves()]
     moves = list({move.ref: move for move in moves}.values())
@@ -102,7 +103,7 @@ def push(
         raise UsageError(f"at most {MAX_CHANGES} refs move together", hint="leave out --atomic")
     memory = Memory(repo, remote.url)
     found: list[Pushed] = []
-    with opened(repo, remote, access or Access()) as link:
+    with opened(repo, remote, access) as link:
         for at in range(0, len(moves), MAX_CHANGES):
             done = sent(
                 repo,

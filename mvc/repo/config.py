@@ -36,6 +36,8 @@ KNOWN = (
     "core.idle_seconds",
     "core.ssh_command",
     "core.trust_other_owners",
+    "http.authorities",
+    "http.plain_token",
     "sign.key",
     "sign.required",
     *DEFAULTS,
