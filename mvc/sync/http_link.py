@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from mvc.sync.link import Answer, FutileError, refused
 from mvc.sync.messages import Refusal, Request, decode_reply, encode_request
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
     from urllib3.connection import HTTPConnection
 
 SENT_AT_ONCE = 1 << 16
@@ -60,6 +63,7 @@ class HttpLink:
         self._local = _is_loopback(address.host)
         self._token = self._checked_token()
         self._connection: HTTPConnection | None = None
+        self._response: Any = None
         self._half_sent = False
 
     def ask(self, request: Request, body: Iterable[bytes] = ()) -> Answer:
@@ -88,10 +92,12 @@ class HttpLink:
 
     def close(self) -> None:
         """See Link."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError):
-                connection.close()
+        for held in (self._response, self._connection):
+            # A response keeps a socket open that its connection has closed.
+            if held is not None:
+                with suppress(OSError):
+                    held.close()
+        self._response, self._connection = None, None
 
     @property
     def _name(self) -> str:
@@ -149,7 +155,8 @@ class HttpLink:
                     decode_content=False,
                 )
                 self._half_sent = False
-            return connection.getresponse()
+            self._response = connection.getresponse()
+            return self._response
         except (HTTPError, OSError, _http_exception()) as error:
             self.close()
             raise self._failed(error) from error
@@ -181,7 +188,9 @@ class HttpLink:
         host, port = proxy or (self._address.host, own)
         seconds = self._settings.connect_seconds
         if not secure:
-            return HTTPConnection(host, port, timeout=seconds)
+            plain = HTTPConnection(host, port, timeout=seconds)
+            plain.response_class = _strict_response()
+            return plain
         authorities = self._settings.authorities
         made = HTTPSConnection(
             host,
@@ -190,6 +199,7 @@ class HttpLink:
             cert_reqs="CERT_REQUIRED",
             ca_certs=None if authorities is None else str(authorities),
         )
+        made.response_class = _strict_response()
         if proxy is not None:
             made.set_tunnel(self._address.host, own)
         return made
@@ -265,7 +275,12 @@ class HttpLink:
         """Return what to tell of a connection that failed."""
         import ssl
 
-        from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ReadTimeoutError
+        from urllib3.exceptions import (
+            ConnectTimeoutError,
+            NameResolutionError,
+            NewConnectionError,
+            ReadTimeoutError,
+        )
 
         cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
         if isinstance(cause, ssl.SSLError) or "certificate" in str(error).lower():
@@ -276,7 +291,9 @@ class HttpLink:
             )
         if isinstance(error, NameResolutionError):
             return NetworkError(f"there is no host {self._address.host}")
-        if isinstance(error, ConnectTimeoutError | ReadTimeoutError | TimeoutError):
+        if isinstance(error, NewConnectionError) and isinstance(error.__cause__, OSError):
+            error = error.__cause__
+        elif isinstance(error, ConnectTimeoutError | ReadTimeoutError | TimeoutError):
             return NetworkError(f"{self._name} does not answer")
         reason = getattr(error, "strerror", None) or type(error).__name__
         return NetworkError(f"cannot reach {self._name}: {str(reason)[:200]}")
@@ -293,7 +310,7 @@ class _Reading:
 
         try:
             return bytes(self._response.read(most))
-        except (HTTPError, OSError, _http_exception()) as error:
+        except (HTTPError, OSError, ValueError, _http_exception()) as error:
             raise NetworkError("the connection to the server was cut off") from error
 
 
@@ -301,6 +318,21 @@ def _http_exception() -> type[Exception]:
     from http.client import HTTPException
 
     return HTTPException
+
+
+@cache
+def _strict_response() -> type[HTTPResponse]:
+    """Return responses that have no chunks of negative length, which would be read to the end."""
+    from http.client import HTTPException, HTTPResponse
+
+    class StrictResponse(HTTPResponse):
+        def _read_next_chunk_size(self) -> int:
+            found: int = super()._read_next_chunk_size()  # type: ignore[misc]
+            if found < 0:
+                raise HTTPException("a chunk of negative length")
+            return found
+
+    return StrictResponse
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,201 @@
+"""A client of ours, and servers that are none."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from mvc.base.errors import FormatError, LimitError, MvcError, NetworkError
+from mvc.sync.address import HttpAddress
+from mvc.sync.frames import WAITING, frames
+from mvc.sync.http_link import HttpLink, HttpSettings
+from mvc.sync.limits import MAX_WAITS
+from mvc.sync.link import FutileError
+from mvc.sync.messages import RefsRequest, Refusal, encode_reply
+from tests.sync.http_world import REFS
+
+GOOD = b"".join(frames(encode_reply(REFS)))
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-mvc\r\n"
+
+
+@contextmanager
+def saying(
+    answer: bytes | Callable[[socket.socket], None], host: str = "127.0.0.1", **settings: object
+) -> Iterator[tuple[HttpLink, list[bytes]]]:
+    """Run a server that says the same to everybody, and a client of it."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    peer, _ = listening.accept()
+                except OSError:
+                    return
+                with peer:
+                    heard.append(peer.recv(1 << 16))
+                    try:
+                        if callable(answer):
+                            answer(peer)
+                        else:
+                            peer.sendall(answer)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        address = HttpAddress("http", host, "/fleet", listening.getsockname()[1])
+        link = HttpLink(address, HttpSettings("secret", **settings))  # type: ignore[arg-type]
+        try:
+            yield link, heard
+        finally:
+            link.close()
+            listening.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def sized(body: bytes, head: bytes = HEAD) -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def chunked(body: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body) + end
+
+
+@pytest.mark.parametrize("answer", [sized(GOOD), chunked(GOOD), sized(WAITING * 5 + GOOD)])
+def test_what_is_a_reply_is_one(answer: bytes) -> None:
+    with saying(answer) as (link, _):
+        for _ in range(3):
+            assert link.ask(RefsRequest(())).reply == REFS
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("kind", [b"text/html", b"application/x-mvc"])
+def test_a_redirect_is_not_followed(status: int, kind: bytes) -> None:
+    with saying(sized(b"x")) as (elsewhere, heard):
+        where = str(elsewhere._address).encode()
+        head = b"HTTP/1.1 %d Moved\r\nContent-Type: %s\r\nLocation: %s\r\n" % (status, kind, where)
+        with saying(sized(b"", head)) as (link, _), pytest.raises(FutileError, match="a redirect"):
+            link.ask(RefsRequest(()))
+        assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("head", "raised"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n", FutileError),
+        (b"HTTP/1.1 200 OK\r\n", FutileError),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n", FutileError),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-mvc; charset=x\r\n", FutileError),
+        (HEAD + b"Content-Encoding: gzip\r\n", FutileError),
+        (b"HTTP/1.1 204 No\r\nContent-Type: application/x-mvc\r\n", FutileError),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n", NetworkError),
+        (b"HTTP/1.1 503 Away\r\nContent-Type: text/html\r\n", NetworkError),
+    ],
+)
+def test_what_is_no_reply_of_mvc_is_told_in_one_line(head: bytes, raised: type[Exception]) -> None:
+    with saying(sized(b"<html>\x1b[31mlog in</html>", head)) as (link, _):
+        with pytest.raises(NetworkError, match="not as an mvc server") as caught:
+            link.ask(RefsRequest(()))
+        assert type(caught.value) is raised
+        assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 200",
+        b"\0" * 100,
+        HEAD + b"\r\n" + GOOD[:-1],
+        HEAD + b"Content-Length: 1000\r\n\r\n" + GOOD[:20],
+        HEAD + b"Content-Length: 1000\r\n\r\n" + GOOD,
+        chunked(GOOD, b""),
+        chunked(GOOD[:-5]),
+        sized(b""),
+        sized(GOOD[:9]),
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n" + GOOD,
+        HEAD + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 1000 + b"\r\n",
+    ],
+)
+def test_an_answer_that_breaks_off_is_an_error_of_the_network(answer: bytes) -> None:
+    with saying(answer) as (link, _), pytest.raises(NetworkError) as caught:
+        link.ask(RefsRequest(()))
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        GOOD + b"x",
+        GOOD + GOOD,
+        WAITING * (MAX_WAITS + 1) + GOOD,
+        b"\x01\xff\xff\xff\xff",
+        b"\x02\x01\0\0\0x",
+        b"\x01\x01\0\0\0\xc0\x03\0\0\0\0",
+        b"".join(frames(encode_reply(Refusal("auth", "no", None, False)), [b"x"])),
+    ],
+)
+def test_a_reply_against_the_protocol_is_refused(body: bytes) -> None:
+    with saying(sized(body)) as (link, _), pytest.raises(MvcError) as caught:
+        link.ask(RefsRequest(()))
+    assert isinstance(caught.value, FormatError | LimitError)
+
+
+def test_an_endless_message_takes_no_memory() -> None:
+    def endless(peer: socket.socket) -> None:
+        peer.sendall(HEAD + b"\r\n\x01\xff\xff\x7f\0")
+        while True:
+            peer.sendall(bytes(1 << 16))
+
+    with saying(endless) as (link, _), pytest.raises((FormatError, NetworkError)):
+        link.ask(RefsRequest(()))
+
+
+def test_a_server_that_says_nothing_is_given_up() -> None:
+    gone = threading.Event()
+    with saying(lambda peer: gone.wait(20) and None, idle_seconds=0.2) as (link, _):
+        with pytest.raises(NetworkError, match="does not answer"):
+            link.ask(RefsRequest(()))
+        gone.set()
+
+
+def test_what_a_server_says_is_shown_without_what_a_terminal_obeys() -> None:
+    refusal = Refusal("not-allowed", "no\x1b[2J\r\nroot#", "try\x07", False)
+    with saying(sized(b"".join(frames(encode_reply(refusal))))) as (link, _):
+        with pytest.raises(MvcError) as caught:
+            link.ask(RefsRequest(()))
+        assert caught.value.message.isprintable()
+        assert (caught.value.hint or "").isprintable()
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    link = HttpLink(HttpAddress("http", "127.0.0.1", "/x", port))
+    with pytest.raises(NetworkError, match=f"cannot reach http://127.0.0.1:{port}"):
+        link.ask(RefsRequest(()))
+
+
+def test_a_proxy_is_asked_for_other_machines_only() -> None:
+    with saying(sized(GOOD)) as (proxy, heard):
+        proxies = {
+            "http": str(proxy._address).removesuffix("/fleet"),
+            "no": "a.example, .b.example",
+        }
+        address = HttpAddress("http", "models.example", "/fleet")
+        link = HttpLink(address, HttpSettings(proxies=proxies))
+        assert link.ask(RefsRequest(())).reply == REFS
+        link.close()
+        assert heard[0].startswith(b"POST http://models.example:80/fleet/-/mvc/refs HTTP/1.1\r\n")
+        for host in ("127.0.0.1", "a.example", "x.b.example", "localhost"):
+            settings = HttpSettings(proxies=proxies)
+            assert HttpLink(HttpAddress("http", host, "/f"), settings)._proxy() is None
