@@ -102,7 +102,7 @@ def read_config(path: Path) -> ServerConfig:
 def checked(config: ServerConfig) -> ServerConfig:
     """Return the settings if they go together, or raise UsageError."""
     if (config.tls_cert is None) != (config.tls_key is None):
-        raise UsageError("TLS needs a certificate and its key", hint="set tls_cert and tls_key")
+        raise UsageError("TLS needs both a certificate and its key: tls_cert and tls_key")
     if not 0 <= config.port <= 65535:
         raise UsageError(f"{config.port} is not a port")
     if not 1 << 16 <= config.space.part_bytes <= MAX_PART:
@@ -128,7 +128,7 @@ def _value(kind: str, value: object, key: str) -> object:
     if kind == "int" and type(value) is int and 0 <= value < 1 << 62:
         if value or key in ("port", "space.reserve_bytes"):
             return value
-    elif kind == "str" and isinstance(value, str):
+    elif kind == "str" and isinstance(value, str) and value:
         return value
     elif kind.startswith("Path") and isinstance(value, str) and value:
         return Path(value)
