@@ -22,7 +22,7 @@ from mvc.base.errors import (
 from mvc.base.ids import ObjectId, parse_id
 from mvc.repo.names import folded
 from mvc.storage import keys
-from mvc.storage.base import Storage
+from mvc.storage.base import Storage, is_key
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
@@ -119,7 +119,9 @@ class Refs:
         return found
 
     def _keys(self, prefix: str) -> dict[str, str]:
-        listed = self._storage.list(keys.REFS)
+        start = keys.ref(prefix) if prefix.startswith(keys.REFS) else keys.REFS
+        # A prefix may come from elsewhere, and must not lead there.
+        listed = self._storage.list(start if is_key(start.rstrip("/")) else keys.REFS)
         return {
             name: item.key for item in listed if (name := keys.ref_of(item.key)).startswith(prefix)
         }
@@ -145,21 +147,22 @@ class Refs:
     ) -> dict[str, MvcError]:
         """Move refs as `update` does, each on its own; return why some did not move, by name.
 
-        The names that are taken are listed once, not for every new one.
+        The names that are taken are listed once, if there are new ones.
         """
-        taken = _Taken(self.names())
+        taken: _Taken | None = None
         refused: dict[str, MvcError] = {}
         for name, old, new, change in moves:
             try:
                 if old is None and new is not None:
+                    taken = taken or _Taken(self.names())
                     taken.check_free(name)
                 self._update(name, old, new, change)
             except (NegativeAnswer, RemoteMovedError, IntegrityError) as error:
                 refused[name] = error
                 continue
-            if new is None:
+            if taken is not None and new is None:
                 taken.remove(name)
-            else:
+            elif taken is not None:
                 taken.add(name)
         return refused
 

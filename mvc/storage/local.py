@@ -76,14 +76,16 @@ class LocalStorage:
 
     def list(self, prefix: str) -> list[Listed]:
         """See Storage."""
-        folder = prefix.rpartition("/")[0]
+        folder, _, beginning = prefix.rpartition("/")
         start = self.root / folder if folder else self.root
         if not fileio.is_dir(start):
             return []
         stem = f"{folder}/" if folder else ""
         found = (
             Listed(stem + "/".join(entry.parts), entry.stat.size)
-            for entry in fileio.walk_files(start, ())
+            for entry in fileio.walk_files(
+                start, (), lambda path: path.parent != start or path.name.startswith(beginning)
+            )
         )
         try:
             return sorted(

@@ -31,10 +31,13 @@ class Readable:
 
     def refs(self, prefixes: Iterable[str] = (keys.REFS,)) -> dict[str, ObjectId]:
         """Return the refs that start with a prefix, in order; others are as if they were not."""
-        starts = tuple(prefixes)
         found: dict[str, ObjectId] = {}
-        for name in self._repo.refs.names():
-            if name.startswith(starts) and self._grants.allows("read", name):
+        # There may be thousands of refs, so only where some may be read anything is listed.
+        places = _narrowed(
+            prefixes, [item.prefix for item in self._grants.held if item.verb == "read"]
+        )
+        for name in sorted({name for place in places for name in self._repo.refs.names(place)}):
+            if self._grants.allows("read", name):
                 # A damaged one is for `mvc fsck`, and must not hide the others.
                 with suppress(IntegrityError):
                     target = self._repo.refs.get(name)
@@ -133,6 +136,16 @@ class Counted:
     @cached_property
     def _past(self) -> frozenset[ObjectId]:
         return frozenset(version.id for version in history.walk(self._repo, self.bases))
+
+
+def _narrowed(asked: Iterable[str], granted: Iterable[str]) -> set[str]:
+    """Return prefixes of what starts with one of those asked for and with one of those granted."""
+    pairs = [(one, other) for one in asked for other in granted]
+    return {
+        max(pair, key=len)
+        for pair in pairs
+        if pair[0].startswith(pair[1]) or pair[1].startswith(pair[0])
+    }
 
 
 def missing(wanted: ObjectId) -> MissingObjectError:

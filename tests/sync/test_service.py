@@ -360,3 +360,25 @@ def test_a_push_that_lost_a_race_is_told_so_and_need_not_send_again(
     assert late.update(Change(MAIN, None, two, False), bases=[one]) == {MAIN: "moved"}
     assert late.missing([two]) == set(), "it lies in quarantine"
     assert late.update(Change(MAIN, one, two, False), bases=[one]) == {MAIN: "ok"}
+
+
+def test_prefixes_lead_to_no_other_place(world: World, server: Repository) -> None:
+    one = world.save(model(1)).id
+    pushing = client(world, server)
+    pushing.push(one)
+    for odd in (
+        "refs/../packs/",
+        "refs/../../",
+        "/",
+        "refs/heads/../",
+        "refs/heads/ma\0",
+        "packs/",
+    ):
+        assert pushing.refs(odd).refs == ()
+    for some in ("refs", "", "refs/he", "refs/heads/", "refs/heads/ma", MAIN):
+        assert [item.ref for item in pushing.refs(some).refs] == [MAIN]
+    own = client(world, server, device("cam"))
+    own.update(Change(OWN, None, one, False))
+    for some in ("refs/", "refs/heads/devices/", "refs/heads/devices/cam/", OWN, "refs/heads/d"):
+        assert OWN in [item.ref for item in own.refs(some).refs]
+    assert own.refs("refs/heads/devices/cam2/", "refs/tags/").refs == ()
