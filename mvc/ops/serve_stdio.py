@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, UsageError
+from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, StorageError, UsageError
 from mvc.repo.names import FOLDER, check_branch
 from mvc.repo.repository import Environment, Repository, is_repository
 from mvc.sync.answering import Patience, Served, answer_all
@@ -65,8 +65,10 @@ def serve_stdio(
         from mvc.sync.service import Service
 
         service = Service(repo, grants)
+        confined = request.root is not None or request.device is not None
+        server = _Discreet(service, repo.folder) if confined else service
         try:
-            answer_all(service, source, target, patience=patience, log=log)
+            answer_all(server, source, target, patience=patience, log=log)
         finally:
             service.close()
 
@@ -167,6 +169,23 @@ def _outside() -> NotAllowedError:
         "a path must be that of a repository below the folder that is served",
         hint="write it from there, without `..` and `~`",
     )
+
+
+class _Discreet(Server):
+    """Tells nothing about files of this machine to whoever has no login here."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self._server = server
+        self._places = {str(folder), str(folder.resolve())}
+
+    def answer(self, request: Request, body: Iterator[bytes]) -> Answer:
+        try:
+            return self._server.answer(request, body)
+        except MvcError as error:
+            told = f"{error.message} {error.hint}"
+            if isinstance(error, StorageError) or any(place in told for place in self._places):
+                raise type(error)("the server has failed") from error
+            raise
 
 
 class _Refusing(Server):

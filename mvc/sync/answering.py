@@ -121,15 +121,19 @@ class _Exchange:
         try:
             for data in frames(message, rest):
                 if not self._pipes.write(data):
-                    return False
+                    break
                 self._sent += len(data)
+            else:
+                return True
+            # A generator that was never entered would let go of nothing when it is closed.
+            next(rest, None)
         except Exception:  # noqa: BLE001 - a reply that has begun cannot become a refusal
             return False
         finally:
             close = getattr(rest, "close", None)
             if close is not None:
                 close()
-        return True
+        return False
 
     @contextmanager
     def _signs_of_life(self) -> Iterator[None]:
