@@ -68,6 +68,7 @@ def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
         here=repo.worktree or repo.folder,
         who=_who(repo),
         environment=repo.environment,
+        scratch=repo.scratch / "parts",
         strangers=access.strangers or repo.config.trusted("core.trust_other_owners") is True,
         told=access.told,
         token=token,

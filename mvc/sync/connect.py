@@ -22,13 +22,14 @@ class Settings:
     """What carriers take from outside.
 
     `told` hears remarks of other programs and why there is a pause. `here` is what relative paths
-    start from, `who` is the asker's name where the repository is on this machine. `http` are
-    further fields of HttpSettings.
+    start from. Where the repository is on this machine, `who` is the asker's name, and parts of it
+    are made in `scratch`. `http` are further fields of HttpSettings.
     """
 
     here: Path | None = None
     who: str = "local"
     environment: Environment | None = None
+    scratch: Path | None = None
     strangers: bool = False
     ssh: tuple[str, ...] = SSH
     idle: float = IDLE_SECONDS
@@ -66,7 +67,11 @@ def _local(address: PathAddress, settings: Settings) -> Link:
 
     path = Path(address.path) if settings.here is None else settings.here / address.path
     return LocalLink(
-        path, settings.who, environment=settings.environment, strangers=settings.strangers
+        path,
+        settings.who,
+        environment=settings.environment,
+        strangers=settings.strangers,
+        scratch=settings.scratch,
     )
 
 

@@ -26,7 +26,8 @@ class LocalLink:
     """A link to the repository at a path: a bare one, a working copy, or its `.mvc` folder.
 
     `who` is the asker's name. Raises NotFoundError, and NotAllowedError where another user owns
-    the repository, unless `strangers`.
+    the repository, unless `strangers`. What is given is put together in `scratch`, so that nothing
+    need be written there to fetch from it.
     """
 
     def __init__(
@@ -36,10 +37,10 @@ class LocalLink:
         *,
         environment: Environment | None = None,
         strangers: bool = False,
-        bounds: Bounds | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self._repo = opened(path, environment, strangers=strangers)
-        self._service = Service(self._repo, everything(who), bounds=bounds)
+        self._service = Service(self._repo, everything(who), bounds=Bounds(scratch=scratch))
 
     def ask(self, request: Request, body: Iterable[bytes] = ()) -> Answer:
         """See Link."""

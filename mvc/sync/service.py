@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from blake3 import blake3
@@ -46,11 +47,15 @@ KEPT_OBJECTS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a server allows beyond the limits of the protocol."""
+    """What a server allows beyond the limits of the protocol.
+
+    Parts that are given are made in `scratch`, if that is not to be in the repository.
+    """
 
     part_bytes: int = PART_BYTES
     quarantine_bytes: int | None = None
     reserve_bytes: int = RESERVE_BYTES
+    scratch: Path | None = None
 
 
 class Service:
@@ -182,7 +187,7 @@ class Service:
                 # A delta tells of its base.
                 if item.base is not None and not given.may_know(item.base, readable):
                     asked[number] = Asked(item.id, None)
-        folder = self._repo.scratch / "parts"
+        folder = self._bounds.scratch or self._repo.scratch / "parts"
         part = make_part(self._repo, asked, folder, heads=request.heads)
         return Answer(GiveReply(part.name, part.head, part.tail), _PartBody(part))
 

@@ -37,7 +37,7 @@ from mvc.sync.messages import (
 from mvc.sync.outgoing import make_part
 from mvc.sync.plan import batches, held_by, objects_to_send, plan, versions_between
 from mvc.sync.quarantine import Quarantine, quarantine
-from mvc.sync.service import Bounds, Service
+from mvc.sync.service import Service
 from tests.e2e.world import ENVIRONMENT, World, contents
 
 PUSH = b"sixteen bytes..."
@@ -194,11 +194,9 @@ class Client:
             held.close()
 
 
-def client(
-    world: World | Repository, server: Repository, grants: Grants = OWNER, **bounds: int
-) -> Client:
+def client(world: World | Repository, server: Repository, grants: Grants = OWNER) -> Client:
     repo = world.repo if isinstance(world, World) else world
-    return Client(repo, Service(server, grants, bounds=Bounds(**bounds)))
+    return Client(repo, Service(server, grants))
 
 
 def files_at(repo: Repository, revision: str, target: Path) -> dict[str, bytes]:

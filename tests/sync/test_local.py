@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from mvc.base import fileio
@@ -14,7 +16,17 @@ from mvc.base.errors import MissingObjectError, NotAllowedError, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.repo.repository import Repository
 from mvc.sync.local import LocalLink
-from mvc.sync.messages import Change, PlanRequest, RefsReply, RefsRequest, UpdateRequest
+from mvc.sync.messages import (
+    Asked,
+    Change,
+    GiveReply,
+    GiveRequest,
+    PlanRequest,
+    RefsReply,
+    RefsRequest,
+    UpdateRequest,
+    planned,
+)
 from tests.e2e.world import World, network, weights
 from tests.sync.exchange import PUSH, bare, client, files_at, leftovers
 
@@ -178,3 +190,26 @@ def test_of_many_processes_that_push_to_one_ref_one_succeeds_and_each_is_told(
     number = told.index("ok")
     found = files_at(server, "main", tmp_path / "out")
     assert found["own"] == b"%d" % number
+
+
+def test_a_repository_that_cannot_be_written_can_be_fetched_from(
+    world: World, tmp_path: Path
+) -> None:
+    one = world.save({"n": b"1"}).id
+    world.repo.close()
+    before = {path: path.stat().st_mtime_ns for path in (world.root / ".mvc").rglob("*")}
+    link = LocalLink(world.root, scratch=tmp_path / "mine")
+    plan = link.ask(PlanRequest((one,), ()))
+    found = [planned(value) for value in msgpack.Unpacker(BytesIO(b"".join(plan.body)))]
+    asked = tuple(Asked(item.id, item.base) for item in found)
+    given = link.ask(GiveRequest((one,), asked))
+    assert isinstance(given.reply, GiveReply)
+    assert len(list((tmp_path / "mine").rglob("staged-*"))) == 2
+    assert len(b"".join(given.body)) == given.reply.head + given.reply.tail
+    assert list((tmp_path / "mine").rglob("staged-*")) == []
+    unread = link.ask(GiveRequest((one,), asked))
+    del unread
+    assert list((tmp_path / "mine").rglob("staged-*")) == [], "nobody wanted it any more"
+    link.close()
+    after = {path: path.stat().st_mtime_ns for path in (world.root / ".mvc").rglob("*")}
+    assert after == before
