@@ -55,6 +55,7 @@ pager appear on a terminal only.
 | `HEAD`, `@` | the version that the working copy is based on |
 | `main`, `devices/car-17` | a branch |
 | `v1.0` | a tag |
+| `origin/main` | a branch of a remote, as of the last fetch or push |
 | `3f2a91` | the version whose id starts like this, four digits at least |
 | `-` | where HEAD was before (`switch`, `checkout`) |
 | `HEAD@{2}`, `main@{1}`, `@{1}` | where HEAD or a branch was so many steps ago (`mvc reflog`) |
@@ -65,7 +66,8 @@ pager appear on a terminal only.
 | `A...B` | what is in one of the two and not in both (`log`) |
 | `^A` | without what is in A (`log`) |
 
-A name is looked for as a branch, then as a tag, then as the beginning of an id.
+A name is looked for as a branch, then as a tag, then as a branch of a remote, then as the beginning
+of an id.
 
 ## Environment
 
@@ -73,6 +75,7 @@ A name is looked for as a branch, then as a tag, then as the beginning of an id.
 | --- | --- |
 | `MVC_AUTHOR_NAME`, `MVC_AUTHOR_EMAIL` | who commits; the e-mail counts only beside a name |
 | `XDG_CONFIG_HOME` | where the user's `mvc/config.toml` is, instead of `~/.config` |
+| `MVC_TOKEN` | the token for servers, instead of the remote's `token_file` |
 | `MVC_SSH` | the program and options that reach hosts, instead of `core.ssh_command` |
 | `SSH_ORIGINAL_COMMAND` | what a client asked ssh to run ([`mvc serve --stdio`](devices.md)) |
 | `MVC_PAGER`, `PAGER` | the pager, `less` with `LESS=FRX` by default; `cat` is none |
@@ -95,6 +98,9 @@ Both are TOML.
 | `core.ssh_command` | `ssh` | the program that reaches hosts; the user's file alone counts |
 | `core.idle_seconds` | 60 | for how long nothing may move on a connection |
 | `core.trust_other_owners` | `false` | use others' repositories; the user's file alone counts |
+| `http.authorities` | the system's | certificates to trust; the user's file alone counts |
+| `http.plain_token` | `false` | send tokens unencrypted; the user's file alone counts |
+| `remote.NAME.url`, `branch.NAME.merge`, ... | none | [remotes](sync.md#settings) and what branches follow |
 | `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
 | `gc.reflog_days` | 90 | how long reflogs keep what they name from being garbage |
 | `repack.budget` | 2.0 | the most a version costs to recover, relative to a whole one |

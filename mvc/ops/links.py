@@ -115,11 +115,11 @@ def _http(
     """Return what the HTTP carrier is told besides the token."""
     if not isinstance(address, HttpAddress):
         return None
-    found: dict[str, Any] = {"plain_token": repo.config.get("http.plain_token") is True}
+    found: dict[str, Any] = {"plain_token": repo.config.trusted("http.plain_token") is True}
     if not access.token:
         found["token_origin"] = repo.config.text(f"remote.{remote.name}.token_origin")
-    if authorities := repo.config.text("http.authorities"):
-        found["authorities"] = (repo.worktree or repo.folder) / authorities
+    if authorities := repo.config.trusted("http.authorities"):
+        found["authorities"] = Path(str(authorities))
     proxy = access.proxies.get(address.scheme)
     direct = [part.strip().lstrip(".") for part in access.proxies.get("no", "").split(",")]
     host = address.host.lower()

@@ -3,6 +3,7 @@
 PROJECT/               the working copy (a bare repository has none)
   .mvc/                format HEAD refs/ packs/                   what is versioned
                        config.toml index.sqlite logs/ locks/ offloaded tmp/ worktree    local
+                       incoming/ remotes/ tokens/                                       of remotes
 """
 
 from __future__ import annotations

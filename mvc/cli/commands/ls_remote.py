@@ -34,7 +34,9 @@ def command(
     tags: bool,
     as_json: bool,
 ) -> None:
-    """List the branches and tags of a remote, bringing nothing.
+    """List the branches and tags of a remote.
+
+    Brings nothing.
 
     REMOTE is its name or its address.
     """
