@@ -43,7 +43,7 @@ class StdioLink:
         """See Link."""
         if self._over:
             self._drop()
-        child = self._child = self._child or Child(self._command, self._idle, self._told)
+        child = self._child = self._child or Child(self._command, self._idle, self._remark)
         try:
             whole = self._send(child, request, body)
             with self._translated(child):
@@ -74,6 +74,11 @@ class StdioLink:
         self._over = True
         self.close()
         self._over = False
+
+    def _remark(self, line: str) -> None:
+        """Tell a line, as what the other side says; what it ends with becomes an error."""
+        if not line.startswith(("error: ", "hint: ")):
+            self._told(f"{self._host}: {line}")
 
     def _send(self, child: Child, request: Request, body: Iterable[bytes]) -> bool:
         """Send a request; False where an answer, or the end, came before all was sent."""

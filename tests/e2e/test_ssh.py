@@ -383,7 +383,8 @@ def test_requests_are_logged_on_demand_and_say_nothing_secret(
     ssh = hub.key("cam-07", hub.forced("--device", "cam-07", "--verbose"))
     process = mvc(device.root, ssh, "push", "hub:fleet", "main:devices/cam-07/main")
     done(process)
-    lines = [json.loads(line) for line in process.stderr.splitlines() if line.startswith("{")]
+    told = [line.removeprefix("hub: ") for line in process.stderr.splitlines()]
+    lines = [json.loads(line) for line in told if line.startswith("{")]
     assert (lines[0]["verb"], lines[-1]["verb"]) == ("refs", "update")
     assert {line["code"] for line in lines} == {"ok"}
     assert all(line.keys() == {"verb", "code", "received", "sent", "seconds"} for line in lines)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, UsageError
+from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, StorageError, UsageError
 from mvc.ops.serve_stdio import ServeRequest, asked, granted, inside, serve_stdio
 from mvc.repo.repository import Environment, Repository
 from mvc.sync.frames import frames, read_message
+from mvc.sync.link import refusal
 from mvc.sync.messages import RefsRequest, Refusal, decode_reply, encode_request
 
 REFS = RefsRequest(("refs/",))
@@ -210,6 +211,27 @@ def test_a_command_that_is_refused_gets_no_answer_at_all(root: Path) -> None:
     reply, error = served(ServeRequest(original="id", root=root), root.parent)
     assert reply is None
     assert isinstance(error, NotAllowedError)
+
+
+@pytest.mark.parametrize("device", [None, "cam-07"])
+def test_whoever_is_confined_hears_nothing_of_files(
+    root: Path, device: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = root / "fleet"
+    errors = [NotAllowedError(f"cannot read {folder}/HEAD"), StorageError("the disk is full")]
+    for error in errors:
+
+        def fail(*_: object, error: MvcError = error) -> None:
+            raise error
+
+        monkeypatch.setattr("mvc.sync.service.Service.answer", fail)
+        reply, _ = served(ServeRequest("fleet", root=root, device=device), root.parent)
+        assert isinstance(reply, Refusal)
+        assert reply.message == "the server has failed"
+        assert (reply.error, reply.hint) == (refusal(error).error, None)
+        reply, _ = served(ServeRequest(str(folder)), root.parent)
+        assert isinstance(reply, Refusal)
+        assert reply.message == error.message
 
 
 def test_a_device_adds_below_its_prefix_and_nothing_else() -> None:

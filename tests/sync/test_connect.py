@@ -55,7 +55,7 @@ def test_a_host_that_cannot_be_reached_is_tried_as_often_as_the_settings_say(
     with pytest.raises(NetworkError, match="ssh cannot reach hub: No route"):
         link.ask(REFS)
     assert len(pauses) == 2
-    assert told[0] == "No route"
+    assert told[0] == "hub: No route"
     assert told[1].startswith("trying again in 0.")
     assert told[1].endswith("ssh cannot reach hub: No route")
 

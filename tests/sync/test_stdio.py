@@ -199,9 +199,9 @@ def test_what_is_printed_on_standard_error_is_told_without_what_a_terminal_obeys
     told: list[str] = []
     with pytest.raises(NetworkError, match="ended with status 1"):
         link("chatty", told=told.append).ask(REFS)
-    assert told[:2] == ["line 0", "line 1"]
+    assert told[:2] == ["hub: line 0", "hub: line 1"]
     assert len(told) == 200
-    assert all(len(line) <= 1000 and line.isprintable() for line in told)
+    assert all(len(line) <= 1010 and line.isprintable() for line in told)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,10 @@ def test_what_is_printed_on_standard_error_is_told_without_what_a_terminal_obeys
 def test_an_end_says_what_it_means(
     link: Make, way: str, kind: type[MvcError], message: str
 ) -> None:
+    told: list[str] = []
     with pytest.raises(kind, match=message) as caught:
-        link(way, told=lambda _: None).ask(PART, BODY)
+        link(way, told=told.append).ask(PART, BODY)
+    assert not [line for line in told if "no repository" in line]
     assert caught.value.hint
     assert isinstance(caught.value, FutileError) == (kind is FutileError)
 
