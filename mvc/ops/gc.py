@@ -16,6 +16,7 @@ from mvc.store.census import Census, census, nearest, needed
 from mvc.store.locks import alone, maintenance
 from mvc.store.merge import Merger
 from mvc.store.rewrite import Rewriter
+from mvc.sync.quarantine import forget_old
 
 DAY = 86_400_000_000
 
@@ -64,7 +65,11 @@ def gc(repo: Repository, request: GcRequest | None = None, progress: Progress = 
     grace = _days(repo, "gc.grace_days", request.grace_days)
     reflog = _days(repo, "gc.reflog_days", request.reflog_days)
     with maintenance(repo.scratch), sweep.nothing_replaced():
-        return _Run(repo, grace, reflog, progress).run(dry_run=request.dry_run)
+        result = _Run(repo, grace, reflog, progress).run(dry_run=request.dry_run)
+    if not request.dry_run:
+        # Parts of pushes and fetches that nobody went on with.
+        forget_old(repo)
+    return result
 
 
 def _days(repo: Repository, key: str, given: float | None) -> int:

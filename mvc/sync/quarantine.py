@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RESERVE_BYTES = 256 << 20
 INCOMING = "incoming"
+INDEX = "index.sqlite"
 _DAY_NS = 86_400 * 10**9
 
 
@@ -95,7 +96,7 @@ class Quarantine:
         """
         stats = [fileio.stat_file(self._packs / name) for name in fileio.names(self._packs)]
         newest = max((stat.mtime_ns for stat in stats if stat), default=None)
-        if newest is None or fileio.now_ns() - newest < days * _DAY_NS:
+        if newest is None or not _is_old(newest, days):
             return
         with self.locked():
             self.drop(self.parts())
@@ -122,7 +123,7 @@ class Quarantine:
     @cached_property
     def _store(self) -> ObjectStore:
         fileio.make_dirs(self.folder)
-        found = ObjectStore(self._storage, self.folder / "index.sqlite")
+        found = ObjectStore(self._storage, self.folder / INDEX)
         found.refresh()
         return found
 
@@ -210,11 +211,19 @@ def quarantine(
 
 
 def forget_old(repo: Repository, days: int = QUARANTINE_DAYS) -> None:
-    """Empty every quarantine of a repository to which nothing came for so many days."""
+    """Remove every quarantine of a repository that nothing came to for so many days."""
     for name in fileio.names(repo.folder / INCOMING):
-        held = Quarantine(repo.folder / INCOMING / name)
+        folder = repo.folder / INCOMING / name
+        held = Quarantine(folder)
         held.forget_old(days)
         held.close()
+        index = fileio.stat_file(folder / INDEX)
+        if not held.parts() and (index is None or _is_old(index.mtime_ns, days)):
+            fileio.remove_tree(folder)
+
+
+def _is_old(time_ns: int, days: int) -> bool:
+    return fileio.now_ns() - time_ns >= days * _DAY_NS
 
 
 def _drain(body: Iterator[bytes], most: int) -> None:

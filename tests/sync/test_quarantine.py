@@ -24,12 +24,13 @@ from mvc.base.errors import (
 )
 from mvc.base.ids import ObjectId
 from mvc.objects.tree import Tree
+from mvc.ops.gc import GcRequest, gc
 from mvc.store.directory import MAX_SECTION, BlockEntry, ChunkEntry
 from mvc.sync.limits import MAX_PART, MAX_PIECE
 from mvc.sync.messages import PartRequest
 from mvc.sync.parts import Parts
-from mvc.sync.quarantine import Quarantine
-from tests.sync.exchange import Sent
+from mvc.sync.quarantine import Quarantine, quarantine
+from tests.sync.exchange import Sent, bare
 from tests.sync.hostile import Forge, blob_of, bytes_of, inline, item, plain
 
 DATA = bytes_of(1, 5000)
@@ -133,8 +134,7 @@ def test_an_endless_body_ends_at_what_was_announced(held: Quarantine) -> None:
 
 def test_what_is_announced_too_large_is_refused_before_anything_is_read(held: Quarantine) -> None:
     def unread() -> Iterator[bytes]:
-        pytest.fail("the body was read")
-        yield b""
+        yield pytest.fail("the body was read")
 
     for head, tail in ((MAX_PART + 1, 0), (MAX_PART, 1), (0, MAX_PART + 1)):
         with pytest.raises(LimitError, match="above the limit"):
@@ -293,6 +293,28 @@ def test_everything_is_forgotten_when_nothing_came_for_long_and_nothing_before(
     assert (held.parts(), files(held)) == ([], [])
 
 
+def test_a_collection_removes_what_nobody_went_on_with(tmp_path: Path) -> None:
+    repo = bare(tmp_path / "repo")
+    part = honest()
+    for who in ("old", "new"):
+        held = quarantine(repo, who)
+        held.take(part.request, part.body())
+        held.close()
+    incoming = repo.folder / "incoming"
+    gone, *_ = (path for path in incoming.iterdir() if path == quarantine(repo, "old").folder)
+    for path in gone.rglob("*"):
+        os.utime(path, (1, 1))
+    gc(repo, GcRequest(dry_run=True))
+    assert len(list(incoming.iterdir())) == 2
+    gc(repo)
+    # Dropping parts wrote to the index: the rest goes some days later.
+    assert quarantine(repo, "old").parts() == []
+    os.utime(gone / "index.sqlite", (1, 1))
+    gc(repo)
+    assert [path.name for path in incoming.iterdir()] == [quarantine(repo, "new").folder.name]
+    assert quarantine(repo, "new").parts() == [part.name]
+
+
 def test_a_process_that_dies_while_it_takes_a_part_leaves_nothing_that_stays(
     held: Quarantine,
 ) -> None:
@@ -301,7 +323,7 @@ import sys
 from pathlib import Path
 from mvc.base.ids import ObjectId
 from mvc.sync.messages import PartRequest
-from mvc.sync.quarantine import Quarantine
+from mvc.sync.quarantine import Quarantine, quarantine
 
 def body():
     yield bytes(1000)
