@@ -39,6 +39,7 @@ class Child(Pipes):
         streams = (self._process.stdin, self._process.stdout, self._process.stderr)
         into, out, said = (stream.fileno() for stream in streams if stream is not None)
         self.lines: list[str] = []
+        self.answered = False
         self._told = told
         self._said = said
         self._half = b""

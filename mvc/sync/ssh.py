@@ -65,10 +65,15 @@ def quoted(path: str) -> str:
     return f"'{path}'"
 
 
-def ended(host: str, status: int, lines: Sequence[str]) -> MvcError:
-    """Return what it means that ssh ended with a status before it should, having said `lines`."""
+def ended(host: str, status: int, lines: Sequence[str], *, begun: bool = False) -> MvcError:
+    """Return what it means that ssh ended with a status before it should, having said `lines`.
+
+    `begun` tells that the host had answered something already.
+    """
     text = "\n".join(lines)
     last = lines[-1] if lines else ""
+    if begun:
+        return NetworkError(f"the connection to {host} was cut off")
     if status == UNREACHABLE:
         kind = FutileError if any(sign in text for sign in _REFUSED) else NetworkError
         return kind(

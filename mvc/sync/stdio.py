@@ -49,6 +49,7 @@ class StdioLink:
             with self._translated(child):
                 message, rest = read_message(child.read)
                 first = next(rest, None)
+            child.answered = True
             reply = decode_reply(message, type(request))
         except BaseException:
             self._drop()
@@ -111,7 +112,7 @@ class StdioLink:
         except SilenceError as error:
             raise self._silent() from error
         except (EOFError, CutOffError):
-            raise ended(self._host, child.end(), child.lines) from None
+            raise ended(self._host, child.end(), child.lines, begun=child.answered) from None
         except FormatError as error:
             raise FutileError(
                 f"{self._host} answered with something else than mvc's protocol",

@@ -86,3 +86,10 @@ def test_the_end_of_ssh_says_what_it_means(
     error = ended("hub", status, said.split("\n") if said else [])
     assert type(error) is kind
     assert message in error.message
+
+
+@pytest.mark.parametrize("status", [0, 1, 3, 127, 255, -9])
+def test_a_host_that_had_answered_can_be_reached(status: int) -> None:
+    error = ended("hub", status, ["Permission denied"], begun=True)
+    assert type(error) is NetworkError
+    assert error.message == "the connection to hub was cut off"
