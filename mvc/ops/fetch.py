@@ -111,7 +111,9 @@ def mirror(
         (ref, ref, here.get(ref), new) for ref, new in listing.refs.items() if here.get(ref) != new
     ]
     with closing(quarantine(repo, f"remote {Memory(repo, remote.url).key}")) as held:
-        return _Fetch(repo, remote, link, held, progress).moved(wanted, listing)
+        found = _Fetch(repo, remote, link, held, progress).moved(wanted, listing)
+        held.drop(held.parts())
+        return found
 
 
 def _listed(link: Link, remote: Remote, request: FetchRequest, memory: Memory) -> Listing:
@@ -177,6 +179,8 @@ class _Fetch:
         if whole and request.tags:
             known = listing.state is not None and clean
             note = Fetched(listing.state, bool(stale) and not request.prune) if known else None  # type: ignore[arg-type]
+            # All that was there is here: what is left is of a fetch that was cut off at its end.
+            self._held.drop(self._held.parts())
             memory.note_fetched(note)
         return result
 

@@ -44,9 +44,12 @@ class LocalLink:
 
     def ask(self, request: Request, body: Iterable[bytes] = ()) -> Answer:
         """See Link."""
+        sent = _Sent(body)
         try:
-            answer = self._service.answer(request, iter(body))
+            answer = self._service.answer(request, iter(sent))
         except MvcError as error:
+            if error is sent.failure:
+                raise
             raise refused(refusal(error)) from error
         return Answer(answer.reply, _told(answer.body))
 
@@ -78,6 +81,21 @@ def opened(
             hint="`mvc config --global core.trust_other_owners true` if its owner may be trusted",
         )
     return Repository(folder, worktree, environment)
+
+
+class _Sent:
+    """A body whose failures are those of whoever sends it, not the server's."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = body
+        self.failure: MvcError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        except MvcError as error:
+            self.failure = error
+            raise
 
 
 def _told(body: Iterator[bytes]) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from mvc.sync.fields import TOKEN_BYTES
 from mvc.sync.messages import Change
 
 MAX_NOTE = 1 << 23
+DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +84,32 @@ class Memory:
 
     def push(self, changes: tuple[Change, ...]) -> bytes:
         """Return the id of a push, the same as before where the same changes are tried again."""
-        meant = blake3(repr([(item.ref, item.new) for item in changes]).encode()).digest()
-        try:
-            note = self._read("push")
-        except NotFoundError:
-            note = b""
-        if len(note) == len(meant) + TOKEN_BYTES and note.startswith(meant):
+        meant = _meaning(changes)
+        note = self._push()
+        if note.startswith(meant):
             return note[len(meant) :]
         token = secrets.token_bytes(TOKEN_BYTES)
         fileio.make_dirs(self._folder)
         fileio.write_file(self._folder / "push", meant + token, self._staging)
         return token
 
+    def is_push(self, changes: tuple[Change, ...]) -> bool:
+        """Tell whether the push that was tried last was of these changes."""
+        return self._push().startswith(_meaning(changes))
+
+    def _push(self) -> bytes:
+        try:
+            note = self._read("push")
+        except NotFoundError:
+            return b""
+        return note if len(note) == DIGEST_BYTES + TOKEN_BYTES else b""
+
     def _read(self, name: str) -> bytes:
         return fileio.read_bytes(self._path(name), MAX_NOTE)
 
     def _path(self, name: str) -> Path:
         return self._folder / name
+
+
+def _meaning(changes: tuple[Change, ...]) -> bytes:
+    return blake3(repr([(item.ref, item.new) for item in changes]).encode()).digest()

@@ -134,6 +134,8 @@ class _Push:
             rows = self._held_back([self._judged(move, listing) for move in moves])
             open_ = [row for row in rows if row.status not in ("same", "refused")]
             if not open_:
+                if not dry_run:
+                    self._tidy(rows)
                 break
             try:
                 bases = self._send(open_, listing, number, dry_run=dry_run)
@@ -177,6 +179,16 @@ class _Push:
         except MvcError:
             return "it has commits that are not here"
         return "it has commits that this one does not have" if behind else None
+
+    def _tidy(self, rows: list[Row]) -> None:
+        """Let go of parts whose update has done its work, though nobody here was told so."""
+        parts = tuple(self._memory.sent())
+        changes = tuple(Change(row.move.ref, None, row.move.new, False) for row in rows)
+        if parts and self._memory.is_push(changes):
+            # They would go some day in any case.
+            with suppress(MvcError):
+                asked(self._link, UpdateRequest(self._memory.push(changes), parts, (), (), False))
+            self._memory.forget_sent()
 
     def _held_back(self, rows: list[Row]) -> list[Row]:
         """Refuse all of an atomic push where one is refused."""

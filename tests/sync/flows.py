@@ -11,13 +11,14 @@ from mvc.base.errors import NetworkError
 from mvc.base.ids import ObjectId
 from mvc.repo.refs import BRANCHES
 from mvc.repo.repository import Repository
+from mvc.sync.grants import everything
 from mvc.sync.link import Answer, Link
 from mvc.sync.local import LocalLink
 from mvc.sync.memory import Memory
 from mvc.sync.messages import Request
 from mvc.sync.push import Move, Pushed, push
 from mvc.sync.retry import ShortLivedError
-from mvc.sync.service import Bounds
+from mvc.sync.service import Bounds, Service
 from tests.e2e.world import ENVIRONMENT, World, network, nudged, weights
 
 MAIN = BRANCHES + "main"
@@ -119,9 +120,10 @@ def linked(there: Repository, part_bytes: int = 1 << 24) -> Counting:
 
 
 def local(there: Repository, part_bytes: int = 1 << 24) -> Link:
-    return LocalLink(
-        there.folder, "tester", environment=ENVIRONMENT, bounds=Bounds(part_bytes=part_bytes)
-    )
+    link = LocalLink(there.folder, "tester", environment=ENVIRONMENT)
+    bounds = Bounds(part_bytes=part_bytes)
+    link._service = Service(link._repo, everything("tester"), bounds=bounds)
+    return link
 
 
 def tuned(world: World, count: int, size: int = 200_000, start: int = 0) -> list[ObjectId]:

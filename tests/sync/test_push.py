@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mvc.base import fileio
-from mvc.base.errors import IntegrityError, MissingObjectError, NetworkError, UsageError
+from mvc.base.errors import (
+    IntegrityError,
+    MissingObjectError,
+    NetworkError,
+    StorageError,
+    UsageError,
+)
 from mvc.ops.checkout import switch
 from mvc.ops.fsck import fsck
 from mvc.repo.repository import Repository
 from mvc.sync.memory import Memory
 from mvc.sync.messages import UpdateRequest
+from mvc.sync.outgoing import Part
 from mvc.sync.push import Move
 from mvc.sync.service import Service
 from tests.e2e.world import World, contents
@@ -234,6 +242,9 @@ def test_a_lost_answer_after_success_is_success(world: World, there: Repository)
     assert there.refs.get(MAIN) == head
     link = linked(there)
     assert pushed(world, link).rows[0].status == "same"
+    assert Memory(world.repo, ADDRESS).sent() == []
+    link = linked(there)
+    assert pushed(world, link).rows[0].status == "same"
     assert link.asked == {"refs": 1}
 
 
@@ -306,3 +317,16 @@ def test_a_server_that_always_lacks_something_is_given_up(
     with pytest.raises(IntegrityError, match="it is not there"):
         pushed(world, link)
     assert link.asked["update"] == 3
+
+
+def test_what_fails_here_is_not_blamed_on_the_server(
+    world: World, there: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Part) -> Iterator[bytes]:
+        yield b"x"
+        raise StorageError("this disk fails")
+
+    monkeypatch.setattr(Part, "body", broken)
+    tuned(world, 1)
+    with pytest.raises(StorageError, match=r"^this disk fails"):
+        pushed(world, linked(there))
