@@ -61,7 +61,7 @@ def test_settings_are_read_from_a_file_and_paths_are_beside_it(tmp_path: Path) -
     [
         ("prot = 1", "prot"),
         ("[limit]\nrequests = 1", "limit"),
-        ("[limits]\nreqests = 1", "limits.reqests"),
+        ("[limits]\nrequestss = 1", "limits.requestss"),
         ("limits = 3", "limits"),
         ("port = '80'", "port"),
         ("port = 65536", "65536"),
