@@ -254,7 +254,8 @@ class _Work:
         return found
 
     def _internal(self, code: str = "internal") -> Refusal:
-        text = f"the server has failed; its log says why in request {self.record.number}"
+        what = "the server's disk has refused" if code == "storage" else "the server has failed"
+        text = f"{what}; its log says why in request {self.record.number}"
         return Refusal(code, text, None, True)
 
     def _refuse(self, found: Refusal) -> None:

@@ -21,11 +21,11 @@ from mvc.storage import keys
 from mvc.sync.limits import PART_BYTES
 from mvc.sync.link import Answer, Server
 from mvc.sync.messages import GiveRequest, PlanRequest, RefsReply, RefsRequest, Request
+from mvc.sync.quarantine import INCOMING
 from mvc.sync.repository_names import MAX_SEGMENTS, is_name
 from mvc.sync.tokens import FOLDER, Token
 
 KEPT = 64
-QUARANTINE = "incoming"
 
 
 class Answering(Server, Protocol):
@@ -130,7 +130,7 @@ class Served:
         total = 0
         for name in self.names():
             with suppress(MvcError):
-                total += fileio.disk_bytes(self.root / name / QUARANTINE)
+                total += fileio.disk_bytes(self.root / name / INCOMING)
         return total
 
     def close(self) -> None:
