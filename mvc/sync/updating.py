@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from mvc.base.errors import MissingObjectError, MvcError, NotAllowedError, UsageError
@@ -72,19 +72,20 @@ class Update:
             self._join_from(held, every, counted)
 
     def _join_from(self, held: Quarantine, parts: Sequence[ObjectId], counted: Counted) -> None:
-        with damage_dropped(held, parts), closing(Parts(held, parts)) as sent:
-            incoming = Incoming(self.repo, sent, counted)
-            new = [change.new for _, change in self._open() if change.new is not None]
-            arrivals = incoming.arrivals(start(incoming, item) for item in dict.fromkeys(new))
+        new = [change.new for _, change in self._open() if change.new is not None]
+        with ExitStack() as stack:
+            with damage_dropped(held, parts):
+                sent = stack.enter_context(closing(Parts(held, parts)))
+                incoming = Incoming(self.repo, sent, counted)
+                arrivals = incoming.arrivals(start(incoming, item) for item in dict.fromkeys(new))
             self._judge_versions(incoming)
             if self._goes_on():
                 with joining(self.repo):
                     self._judge_state()
                     if self._goes_on():
                         join(self.repo, incoming, arrivals)
-                        self._used = sent.holders(
-                            [*arrivals.chunks, *(item.id for item in arrivals.objects)]
-                        )
+                        joined = [*arrivals.chunks, *(item.id for item in arrivals.objects)]
+                        self._used = sent.holders(joined)
                         self._move()
 
     def _open(self) -> list[tuple[int, Change]]:

@@ -382,3 +382,24 @@ def test_prefixes_lead_to_no_other_place(world: World, server: Repository) -> No
     for some in ("refs/", "refs/heads/devices/", "refs/heads/devices/cam/", OWN, "refs/heads/d"):
         assert OWN in [item.ref for item in own.refs(some).refs]
     assert own.refs("refs/heads/devices/cam2/", "refs/tags/").refs == ()
+
+
+def test_a_ref_that_takes_signed_versions_only_takes_no_other(
+    world: World, server: Repository
+) -> None:
+    pytest.importorskip("cryptography")
+    one = world.save(model(1)).id
+    settings = server.folder / "config.toml"
+    settings.write_text('[sign]\nrequired = ["refs/heads/main"]\n')
+    pushing = client(world, server)
+    assert pushing.push(one) == "not-allowed"
+    assert pushing.push(one, "refs/heads/other") == "ok"
+    settings.write_text('[sign]\nrequired = ["main"]\n')
+    two = world.save(model(2)).id
+    pushing.parts = []
+    names = pushing.send(pushing.plan(two, [one]))
+    told = pushing.update(Change(MAIN, None, two, False), bases=[one])
+    assert told == {MAIN: "not-allowed"}, "the settings are not understood"
+    settings.unlink()
+    assert pushing.service._quarantine().parts() == sorted(names), "what was sent is not to blame"
+    assert pushing.update(Change(MAIN, None, two, False), bases=[one]) == {MAIN: "ok"}
