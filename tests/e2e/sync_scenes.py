@@ -1,0 +1,131 @@
+"""Pushes, fetches, pulls and clones to be cut off in the middle, and what must hold afterwards.
+
+A site is a folder with a bare repository `central` and working copies beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import mvc.sync.fetch
+import mvc.sync.listing
+from mvc.cli.main import run
+from mvc.ops.export import export
+from mvc.ops.fsck import fsck
+from mvc.repo import remotes
+from mvc.repo.repository import Repository
+from tests.e2e.scenes import SETTINGS, replace_files, versions_of
+from tests.e2e.world import ENVIRONMENT, World, sha256s
+
+KINDS = ("push", "fetch", "pull", "clone")
+MAIN = "refs/heads/main"
+SEEN = "refs/remotes/origin/main"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a command is about to do in `root`, from where to where."""
+
+    kind: str
+    root: Path
+    old: str
+    new: str
+
+    def command(self, root: Path) -> list[str]:
+        words = {"clone": ["-C", str(root), "clone", "central", "c"]}
+        folder = "a" if self.kind == "push" else "b"
+        return words.get(self.kind, ["-C", str(root / folder), self.kind])
+
+    def save(self) -> int:
+        facts = [self.kind, self.old, self.new]
+        self.root.with_suffix(".json").write_text(json.dumps(facts))
+        return 0
+
+    @classmethod
+    def load(cls, root: Path) -> Site:
+        kind, old, new = json.loads(root.with_suffix(".json").read_text())
+        return cls(kind, root, old, new)
+
+
+def small_parts(part_bytes: int) -> None:
+    """Let transfers of this process take several parts, however small they are."""
+    mvc.sync.listing._part_bytes = lambda _: part_bytes  # type: ignore[assignment]
+    mvc.sync.fetch.LEAST_PART = 1
+
+
+def build(kind: str, root: Path, size: int) -> Site:
+    """Make a site in which a command has yet to bring a second version across."""
+    root.mkdir(parents=True)
+    Repository.init(root / "central", bare=True, environment=ENVIRONMENT).close()
+    first, second, _ = versions_of(size)
+    world = World(root / "a")
+    (world.repo.folder / "config.toml").write_text(SETTINGS)
+    old = world.save(first, "first").id
+    # Sites are copied: what is written down of other places must be seen from here.
+    remotes.add(world.repo, remotes.Remote("origin", "../central"))
+    assert run(["-C", str(root / "a"), "push", "-q"]) == 0
+    if kind in ("fetch", "pull"):
+        assert run(["-C", str(root), "clone", "-q", "central", "b"]) == 0
+        with Repository(root / "b/.mvc", root / "b", ENVIRONMENT) as clone:
+            remotes.set_url(clone, "origin", "../central")
+    replace_files(world, second)
+    world.add()
+    new = world.commit("second").id
+    world.repo.close()
+    if kind != "push":
+        assert run(["-C", str(root / "a"), "push", "-q"]) == 0
+    return Site(kind, root, old.hex(), new.hex())
+
+
+def opened(folder: Path) -> Repository:
+    return Repository(folder, folder.parent if folder.name == ".mvc" else None, ENVIRONMENT)
+
+
+def sound(folder: Path) -> None:
+    with opened(folder) as repo:
+        report = fsck(repo)
+        assert report.ok, (folder.name, report.problems)
+
+
+def at(folder: Path, ref: str) -> str | None:
+    with opened(folder) as repo:
+        found = repo.refs.get(ref)
+        return found.hex() if found else None
+
+
+def check_survivor(site: Site, root: Path) -> None:
+    """Check what a killed command left in `root`, run it again, and look at what comes out."""
+    for folder in (root / "central", root / "a/.mvc", *root.glob("[bc]/.mvc")):
+        sound(folder)
+    assert at(root / "central", MAIN) in (site.old, site.new)
+    for folder in root.glob("[bc]/.mvc"):
+        assert at(folder, SEEN) in (site.old, site.new)
+    if (root / "c").exists():
+        assert sha256s(root / "c") == sha256s(root / "a"), "a clone was there before it was whole"
+        shutil.rmtree(root / "c")
+    code = run(site.command(root))
+    assert code == 0, "running it again did not work"
+    finished(site, root)
+
+
+def finished(site: Site, root: Path) -> None:
+    """Check that a command has done all that it is for, and left nothing else."""
+    assert at(root / "central", MAIN) == site.new
+    folder = {"push": "a", "clone": "c"}.get(site.kind, "b")
+    assert at(root / folder / ".mvc", SEEN) == site.new
+    if site.kind in ("pull", "clone"):
+        assert sha256s(root / folder) == sha256s(root / "a")
+        assert at(root / folder / ".mvc", MAIN) == site.new
+    for repository in (root / "central", root / folder / ".mvc"):
+        sound(repository)
+        assert not list(repository.glob("incoming/**/*.head")), "parts were left"
+        assert not list((repository / "packs").glob("*.tmp"))
+    assert not list((root / folder / ".mvc" / "remotes").glob("*/sent"))
+    assert not list(root.glob(".*")), "a clone was left unfinished"
+    out = root / "out"
+    with opened(root / "central") as central:
+        export(central, "main", out)
+    assert sha256s(out) == sha256s(root / "a")
