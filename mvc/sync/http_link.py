@@ -21,7 +21,7 @@ from mvc.base.errors import (
 from mvc.sync.address import HttpAddress
 from mvc.sync.frames import CutOffError, frames, read_message
 from mvc.sync.http_refusal import STATUSES, TYPE
-from mvc.sync.link import Answer, FutileError, refused
+from mvc.sync.link import Answer, FutileError, UnreachableError, refused
 from mvc.sync.messages import Refusal, Request, decode_reply, encode_request
 
 if TYPE_CHECKING:
@@ -290,13 +290,13 @@ class HttpLink:
                 hint="check the clock of this machine, and who issued the certificate",
             )
         if isinstance(error, NameResolutionError):
-            return NetworkError(f"there is no host {self._address.host}")
+            return UnreachableError(f"there is no host {self._address.host}")
         if isinstance(error, NewConnectionError) and isinstance(error.__cause__, OSError):
             error = error.__cause__
         elif isinstance(error, ConnectTimeoutError | ReadTimeoutError | TimeoutError):
-            return NetworkError(f"{self._name} does not answer")
+            return UnreachableError(f"{self._name} does not answer")
         reason = getattr(error, "strerror", None) or type(error).__name__
-        return NetworkError(f"cannot reach {self._name}: {str(reason)[:200]}")
+        return UnreachableError(f"cannot reach {self._name}: {str(reason)[:200]}")
 
 
 class _Reading:

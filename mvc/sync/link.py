@@ -31,6 +31,10 @@ class FutileError(NetworkError):
     """A carrier or a server failed in a way that another try would not mend."""
 
 
+class UnreachableError(NetworkError):
+    """Nobody answers at an address: the network may be down, or the address wrong."""
+
+
 class Link(Protocol):
     """A way to one repository of one server. Not safe from several threads at once.
 

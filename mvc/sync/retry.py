@@ -9,10 +9,12 @@ from blake3 import blake3
 
 from mvc.base import fileio
 from mvc.base.errors import NetworkError
-from mvc.sync.link import Answer, FutileError, Link
+from mvc.sync.link import Answer, FutileError, Link, UnreachableError
 from mvc.sync.messages import Request
 
 TRIES = 8
+FIRST_TRIES = 4
+"""As long as nothing was ever answered, the address is as likely to be wrong as the network."""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 LARGE = 1 << 16
@@ -32,8 +34,9 @@ class PatientLink:
 
     A reply's body that breaks off is asked for again and goes on where it was, if it begins as it
     did before. `told` hears why there is a pause. What failed last is raised after `tries` failures
-    without progress; ShortLivedError after `large_tries` of them where large bodies broke off,
-    since smaller ones may pass. FutileError and refusals are raised at once.
+    without progress, or FIRST_TRIES where nobody ever answered; ShortLivedError after `large_tries`
+    of them where large bodies broke off, since smaller ones may pass. FutileError and refusals are
+    raised at once.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class PatientLink:
         self._chance = chance
         self._told = told
         self._link: Link | None = None
+        self._reached = False
 
     def ask(self, request: Request, body: Iterable[bytes] = ()) -> Answer:
         """See Link."""
@@ -71,15 +75,19 @@ class PatientLink:
         if self._link is None:
             self._link = self._make()
         try:
-            return self._link.ask(request, body)
+            answer = self._link.ask(request, body)
         except BaseException:
             self.close()
             raise
+        self._reached = True
+        return answer
 
     def wait(self, failures: int, error: NetworkError) -> None:
         """Pause after so many failures in a row, or raise the error if that was enough."""
         self.close()
-        if isinstance(error, FutileError) or failures >= self._tries:
+        never = isinstance(error, UnreachableError) and not self._reached
+        tries = min(self._tries, FIRST_TRIES) if never else self._tries
+        if isinstance(error, FutileError) or failures >= tries:
             raise error
         longest = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
         seconds = longest * (1 + self._chance()) / 2

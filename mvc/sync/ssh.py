@@ -15,7 +15,7 @@ from mvc.base.errors import (
     UsageError,
 )
 from mvc.sync.address import SshAddress
-from mvc.sync.link import FutileError
+from mvc.sync.link import FutileError, UnreachableError
 
 SSH = ("ssh",)
 UNREACHABLE = 255
@@ -75,7 +75,7 @@ def ended(host: str, status: int, lines: Sequence[str], *, begun: bool = False) 
     if begun:
         return NetworkError(f"the connection to {host} was cut off")
     if status == UNREACHABLE:
-        kind = FutileError if any(sign in text for sign in _REFUSED) else NetworkError
+        kind = FutileError if any(sign in text for sign in _REFUSED) else UnreachableError
         return kind(
             f"ssh cannot reach {host}" + (f": {last}" if last else ""),
             hint=f"`ssh {host}` must work without a question",

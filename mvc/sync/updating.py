@@ -118,6 +118,8 @@ class Update:
                 self._settle(number, NOT_ALLOWED, "moving this is not granted")
             elif self._is_checked_out(ref):
                 self._settle(number, NOT_ALLOWED, "a working copy is at this branch")
+            elif change.new is None and self.repo.refs.head().ref == ref:
+                self._settle(number, NOT_ALLOWED, "clones begin with this branch: HEAD names it")
             seen.add(ref)
 
     def _is_checked_out(self, ref: str) -> bool:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mvc.base.errors import MissingObjectError, NetworkError, NotAllowedError
 from mvc.base.ids import ObjectId
-from mvc.sync.link import Answer, FutileError, Link
+from mvc.sync.link import Answer, FutileError, Link, UnreachableError
 from mvc.sync.messages import Done, GiveReply, PartRequest, RefsRequest, Reply, Request
-from mvc.sync.retry import LARGE, PatientLink, ShortLivedError
+from mvc.sync.retry import FIRST_TRIES, LARGE, PatientLink, ShortLivedError
 
 REQUEST = RefsRequest(("refs/",))
 PART = PartRequest(ObjectId(bytes(32)), 1, 2)
@@ -227,3 +227,17 @@ def test_a_body_that_nobody_wants_any_more_ends_its_link() -> None:
     assert next(body) == b"abc"
     body.close()  # type: ignore[attr-defined]
     assert script.closed == 1
+
+
+def test_an_address_at_which_nobody_ever_answered_is_given_up_sooner() -> None:
+    script = Scripted(*[UnreachableError("no route")] * 9)
+    with pytest.raises(UnreachableError):
+        script.patient(tries=9).ask(REQUEST)
+    assert len(script.pauses) == FIRST_TRIES - 1
+
+
+def test_a_server_that_answered_before_is_waited_for() -> None:
+    script = Scripted(Done(), *[UnreachableError("no route")] * 6)
+    link = script.patient(tries=8)
+    link.ask(REQUEST)
+    assert link.ask(REQUEST).reply == Done()

@@ -163,10 +163,22 @@ def test_only_fast_forwards_are_taken_unless_force_is_asked_for_and_granted(
     mean = client(world, server, APPENDER)
     assert mean.update(back._replace(force=True), bases=[two], parts=()) == {MAIN: "not-allowed"}
     assert mean.update(Change(MAIN, two, None, True)) == {MAIN: "not-allowed"}
-    assert pushing.update(Change(MAIN, two, None, False)) == {MAIN: "not-forward"}
+    assert pushing.push(two, "refs/heads/more") == "ok"
+    gone = Change("refs/heads/more", two, None, False)
+    assert pushing.update(gone) == {"refs/heads/more": "not-forward"}
     assert pushing.update(back._replace(force=True), bases=[two], parts=()) == {MAIN: "ok"}
-    assert pushing.update(Change(MAIN, one, None, True)) == {MAIN: "ok"}
-    assert pushing.update(Change(MAIN, one, None, True)) == {MAIN: "ok"}, "it is gone already"
+    other = "refs/heads/other"
+    assert pushing.push(one, other) == "ok"
+    assert pushing.update(Change(other, one, None, True)) == {other: "ok"}
+    assert pushing.update(Change(other, one, None, True)) == {other: "ok"}, "it is gone already"
+
+
+def test_the_branch_that_clones_begin_with_is_not_deleted(world: World, server: Repository) -> None:
+    one = world.save(model(1)).id
+    pushing = client(world, server)
+    pushing.push(one)
+    assert pushing.update(Change(MAIN, one, None, True)) == {MAIN: "not-allowed"}
+    assert server.refs.get(MAIN) == one
 
 
 def test_tags_do_not_move_and_branches_are_not_at_tags(world: World, server: Repository) -> None:
@@ -208,17 +220,19 @@ def test_a_name_that_is_taken_in_another_way_is_told_so(world: World, server: Re
 def test_of_an_atomic_batch_all_refs_move_or_none(world: World, server: Repository) -> None:
     one = world.save(model(1)).id
     pushing = client(world, server)
-    pushing.push(one)
-    good, bad = Change("refs/heads/good", None, one, False), Change(MAIN, None, None, True)
+    other = "refs/heads/other"
+    pushing.push(one, other)
+    good, bad = Change("refs/heads/good", None, one, False), Change(other, None, None, True)
     wrong = Change("refs/heads/gone", one, None, True)
-    for other in (Change("refs/heads/main/x", None, one, False), wrong._replace(ref="refs/bad")):
-        found = pushing.update(good, other, bases=[one], atomic=True, push=b"other push id...")
+    clash = Change("refs/heads/other/x", None, one, False)
+    for mean in (clash, wrong._replace(ref="refs/bad")):
+        found = pushing.update(good, mean, bases=[one], atomic=True, push=b"other push id...")
         assert found["refs/heads/good"] == "not-moved"
-        assert found[other.ref] == "format"
-        assert list(server.refs.all()) == [MAIN]
+        assert found[mean.ref] == "format"
+        assert list(server.refs.all()) == [other]
     assert pushing.update(good, bad._replace(old=one), bases=[one], atomic=True) == {
         "refs/heads/good": "ok",
-        MAIN: "ok",
+        other: "ok",
     }
     assert list(server.refs.all()) == ["refs/heads/good"]
     found = pushing.update(good, Change("refs/bad", None, one, False), bases=[one])

@@ -15,7 +15,7 @@ from mvc.base.errors import (
     UsageError,
 )
 from mvc.sync.address import SshAddress, parse
-from mvc.sync.link import FutileError
+from mvc.sync.link import FutileError, UnreachableError
 from mvc.sync.ssh import command, ended, program, quoted
 
 
@@ -64,8 +64,8 @@ def test_a_path_is_one_word_for_every_shell_or_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     ("status", "said", "kind", "message"),
     [
-        (255, "connect to host hub port 22: No route", NetworkError, "ssh cannot reach hub: conn"),
-        (255, "", NetworkError, "ssh cannot reach hub"),
+        (255, "connect to hub: No route", UnreachableError, "ssh cannot reach hub: connect"),
+        (255, "", UnreachableError, "ssh cannot reach hub"),
         (255, "ada@hub: Permission denied (publickey).", FutileError, "cannot reach hub: ada"),
         (255, "Host key verification failed.", FutileError, "Host key verification failed"),
         (127, "sh: 1: mvc: not found", FutileError, "hub has no mvc"),
