@@ -37,7 +37,7 @@ class SshServer:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self._lines: list[str] = []
         self._keygen("host")
-        self._port = _free_port()
+        self.port = _free_port()
         self._write("authorized_keys", "")
         self._write("sshd_config", self._settings())
         with (folder / "sshd.log").open("wb") as log:
@@ -59,7 +59,7 @@ class SshServer:
         return "\n".join(
             [
                 "ListenAddress 127.0.0.1",
-                f"Port {self._port}",
+                f"Port {self.port}",
                 f"HostKey {self.folder / 'host'}",
                 "PidFile none",
                 f"AuthorizedKeysFile {self.folder / 'authorized_keys'}",
@@ -86,7 +86,7 @@ class SshServer:
         self._write("authorized_keys", "\n".join(self._lines) + "\n")
         self._write(
             f"{name}.config",
-            f"Host hub\n HostName 127.0.0.1\n Port {self._port}\n User {getpass.getuser()}\n"
+            f"Host hub\n HostName 127.0.0.1\n Port {self.port}\n User {getpass.getuser()}\n"
             f" IdentityFile {self.folder / name}\n IdentitiesOnly yes\n IdentityAgent none\n"
             f" StrictHostKeyChecking accept-new\n BatchMode yes\n LogLevel ERROR\n"
             f" UserKnownHostsFile {self.folder / 'known_hosts'}\n GlobalKnownHostsFile none\n",
@@ -122,7 +122,7 @@ class SshServer:
         while time.monotonic() < until:
             assert self._process.poll() is None, self.log()
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.02)
         raise AssertionError(self.log())
