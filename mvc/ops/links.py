@@ -12,8 +12,9 @@ from typing import Any
 from mvc.base import fileio
 from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, UsageError
 from mvc.repo import remotes
+from mvc.repo.config import Config
 from mvc.repo.remotes import Remote
-from mvc.repo.repository import Repository
+from mvc.repo.repository import Environment, Repository
 from mvc.sync.address import Address, HttpAddress, PathAddress, parse
 from mvc.sync.connect import Settings, connect
 from mvc.sync.link import Link
@@ -61,18 +62,39 @@ def located(url: str, here: Path | None) -> Address:
 def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
     """Open a link to a remote for as long as the block lasts."""
     token = access.token or (read_token(repo, remote.token_file) if remote.token_file else None)
-    address = parse(remote.url)
-    idle = repo.config.get("core.idle_seconds")
-    command = access.ssh or repo.config.trusted("core.ssh_command")
     settings = Settings(
         here=repo.worktree or repo.folder,
         who=_who(repo),
         environment=repo.environment,
         scratch=repo.scratch / "parts",
-        strangers=access.strangers or repo.config.trusted("core.trust_other_owners") is True,
-        told=access.told,
         token=token,
-        http=_http(repo, remote, address, access),
+    )
+    origin = repo.config.text(f"remote.{remote.name}.token_origin") if remote.name else None
+    with _connected(remote.url, settings, repo.config, access, origin) as link:
+        yield link
+
+
+@contextmanager
+def opened_outside(url: str, environment: Environment, access: Access) -> Iterator[Link]:
+    """Open a link where there is no repository here; only the user's settings count."""
+    config = Config(None, environment.user_config)
+    settings = Settings(here=access.here, environment=environment, token=access.token)
+    with _connected(url, settings, config, access, None) as link:
+        yield link
+
+
+@contextmanager
+def _connected(
+    url: str, settings: Settings, config: Config, access: Access, origin: str | None
+) -> Iterator[Link]:
+    address = parse(url)
+    idle = config.get("core.idle_seconds")
+    command = access.ssh or config.trusted("core.ssh_command")
+    settings = replace(
+        settings,
+        strangers=access.strangers or config.trusted("core.trust_other_owners") is True,
+        told=access.told,
+        http=_http(config, address, access, origin),
     )
     if command:
         settings = replace(settings, ssh=program(str(command)))
@@ -110,15 +132,15 @@ def check_token(text: str) -> str:
 
 
 def _http(
-    repo: Repository, remote: Remote, address: Address, access: Access
+    config: Config, address: Address, access: Access, origin: str | None
 ) -> dict[str, Any] | None:
     """Return what the HTTP carrier is told besides the token."""
     if not isinstance(address, HttpAddress):
         return None
-    found: dict[str, Any] = {"plain_token": repo.config.trusted("http.plain_token") is True}
+    found: dict[str, Any] = {"plain_token": config.trusted("http.plain_token") is True}
     if not access.token:
-        found["token_origin"] = repo.config.text(f"remote.{remote.name}.token_origin")
-    if authorities := repo.config.trusted("http.authorities"):
+        found["token_origin"] = origin
+    if authorities := config.trusted("http.authorities"):
         found["authorities"] = Path(str(authorities))
     proxy = access.proxies.get(address.scheme)
     direct = [part.strip().lstrip(".") for part in access.proxies.get("no", "").split(",")]

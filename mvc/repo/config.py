@@ -56,8 +56,8 @@ class Setting:
 class Config:
     """The settings in force."""
 
-    def __init__(self, repository: Path, user: Path | None = None) -> None:
-        self._files = {"user": user, "repository": repository}
+    def __init__(self, repository: Path | None, user: Path | None = None) -> None:
+        self._files: dict[str, Path | None] = {"user": user, "repository": repository}
         self._load()
 
     def _load(self) -> None:
@@ -143,7 +143,7 @@ class Config:
     def _path(self, origin: str) -> Path:
         path = self._files[origin]
         if path is None:
-            raise UsageError("there is no user configuration file here")
+            raise UsageError(f"there is no {origin} configuration file here")
         return path
 
     def _document(self, origin: str) -> MutableMapping[str, Any]:

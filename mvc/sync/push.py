@@ -40,6 +40,8 @@ from mvc.sync.transfer import Sums, Watched, in_parts
 
 TRIES = 3
 """How often a push is negotiated, each time with less trust in what the server seems to have."""
+FURTHER = 16
+"""Versions that the server has beside those that are built upon, which may have something equal."""
 CHAIN = 16
 """Bases of a chunk, one below the other, that the server may have instead of the first."""
 
@@ -224,7 +226,7 @@ class _Push:
         """Return what to send, versions that the server has, and what it has besides."""
         for _ in range(TRIES):
             versions, bases = versions_between(self._repo, new, theirs)
-            bases = [] if number > 1 else bases
+            bases = [] if number > 1 else self._useful(versions, bases)
             if number > 1:
                 versions, _ = versions_between(self._repo, new, ())
             if not versions:
@@ -243,6 +245,12 @@ class _Push:
         raise MissingObjectError(
             "the server changes what it has all the time", hint="run the push again"
         )
+
+    def _useful(self, versions: list[Found], bases: list[ObjectId]) -> list[ObjectId]:
+        """Return what is sent follows from, and some others: each costs time on both sides."""
+        sent = [item.id for item in versions if item.kind == "commit"]
+        behind = {parent for item in sent for parent in self._repo.commit(item).parents}
+        return bases[: len(behind.difference(sent)) + FURTHER]
 
     def _below(self, found: list[Found]) -> Iterator[ObjectId]:
         """Yield the chunks that records here are deltas against, one below the other."""

@@ -347,6 +347,12 @@ def test_a_repository_can_be_named_by_its_address(pushed: Site) -> None:
     assert len(pushed.at("a", "ls-remote", "origin", "m*").lines) == 1
 
 
+def test_a_remote_is_listed_from_outside_every_repository(pushed: Site) -> None:
+    (line,) = pushed.run("ls-remote", "central").lines
+    assert line.endswith("\trefs/heads/main")
+    assert "not in an mvc repository" in pushed.run("ls-remote", code=3).err
+
+
 def test_all_branches_and_tags_go_at_once(pushed: Site) -> None:
     pushed.at("a", "branch", "one")
     pushed.at("a", "branch", "two")

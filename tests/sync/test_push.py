@@ -175,14 +175,24 @@ def test_a_tag_stays_where_it_is(world: World, there: Repository) -> None:
 
 
 def test_a_deletion_sends_nothing(world: World, there: Repository) -> None:
-    tuned(world, 1)
-    pushed(world, linked(there))
+    head = tuned(world, 1)[0]
+    side = "refs/heads/side"
+    pushed(world, linked(there), Move(MAIN, head, "main"), Move(side, head, "main"))
     link = linked(there)
-    (row,) = pushed(world, link, Move(MAIN, None, "main")).rows
+    (row,) = pushed(world, link, Move(side, None, "side")).rows
     assert row.status == "deleted"
     assert link.asked == {"refs": 1, "update": 1}
-    assert there.refs.get(MAIN) is None
-    assert pushed(world, linked(there), Move(MAIN, None, "main")).rows[0].status == "same"
+    assert there.refs.get(side) is None
+    assert pushed(world, linked(there), Move(side, None, "side")).rows[0].status == "same"
+
+
+def test_the_branch_that_a_server_shows_first_is_not_deleted(
+    world: World, there: Repository
+) -> None:
+    tuned(world, 1)
+    pushed(world, linked(there))
+    (row,) = pushed(world, linked(there), Move(MAIN, None, "main")).rows
+    assert (row.status, row.code) == ("refused", "not-allowed")
 
 
 def test_an_atomic_push_moves_all_or_none(world: World, there: Repository) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from mvc.base.errors import NegativeAnswer
+from mvc.base.errors import NegativeAnswer, NotFoundError
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
 from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from mvc.repo.repository import Environment, Repository
 
 
 @click.command(
@@ -38,14 +43,18 @@ def command(
 
     Brings nothing.
 
-    REMOTE is its name or its address.
+    REMOTE is its name, or its address, which needs no repository here.
     """
     from mvc.cli.remoting import access
     from mvc.ops.ls_remote import ls_remote
 
-    found = ls_remote(
-        session.repo, remote, patterns, heads=heads, tags=tags, access=access(session)
-    )
+    try:
+        where: Repository | Environment = session.repo
+    except NotFoundError:
+        if remote is None:
+            raise
+        where = session.environment()
+    found = ls_remote(where, remote, patterns, heads=heads, tags=tags, access=access(session))
     if as_json:
         refs = [{"ref": name, "id": target.hex()} for name, target in found.refs.items()]
         session.json({"url": found.url, "head": found.head, "refs": refs})
