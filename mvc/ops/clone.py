@@ -22,6 +22,8 @@ from mvc.repo.repository import Environment, Repository
 from mvc.sync.link import Link
 from mvc.sync.listing import Listing, listed
 
+COPY = "copy"
+
 
 @dataclass(frozen=True, slots=True)
 class CloneRequest:
@@ -60,6 +62,9 @@ def clone(
     remote = Remote(DEFAULT, str(located(request.url, access.here)))
     target = request.target
     if fileio.lexists(target) and (not fileio.is_dir(target) or fileio.names(target)):
+        if not fileio.lexists(_beside(target) / COPY):
+            # Of a clone that was killed when all but this was done.
+            fileio.remove_tree(_beside(target))
         raise NegativeAnswer(
             f"{target} exists already", hint="clone into a folder that is new or empty"
         )
@@ -77,8 +82,8 @@ def clone(
 @contextmanager
 def _staged(target: Path, access: Access) -> Iterator[Path]:
     """Give a folder beside the target, which stays where there is something to go on with."""
-    folder = target.parent / f".{target.name}.mvc-clone"
-    staged = folder / "copy"
+    folder = _beside(target)
+    staged = folder / COPY
     fileio.make_dirs(folder)
     with fileio.locked(folder / "lock", wait=False):
         try:
@@ -94,6 +99,10 @@ def _staged(target: Path, access: Access) -> Iterator[Path]:
                 access.told("what has come is kept: run the same command again to go on")
             raise
         fileio.remove_tree(folder)
+
+
+def _beside(target: Path) -> Path:
+    return target.parent / f".{target.name}.mvc-clone"
 
 
 def _also(error: MvcError) -> str:

@@ -262,6 +262,45 @@ def test_an_empty_repository_can_be_cloned(site: Site) -> None:
     assert site.at("central", "branch").lines == ["* main"]
 
 
+def test_a_clone_that_was_cut_off_goes_on(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mvc.base.errors import NetworkError
+    from mvc.ops import clone as ops
+
+    def cut(*_: object) -> None:
+        raise NetworkError("the line is dead")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ops, "forward", cut)
+        done = pushed.run("clone", "central", "b", code=7)
+    assert "run the same command again" in done.err
+    assert not (pushed.root / "b").exists()
+    assert (pushed.root / ".b.mvc-clone").exists()
+    done = pushed.run("clone", "central", "b")
+    assert "received" not in done.err
+    assert not (pushed.root / ".b.mvc-clone").exists()
+    assert "Up to date" in pushed.at("b", "status").out
+    (pushed.root / ".b.mvc-clone").mkdir()
+    pushed.run("clone", "central", "b", code=1)
+    assert not (pushed.root / ".b.mvc-clone").exists()
+
+
+def test_what_was_begun_for_another_clone_is_not_taken(
+    pushed: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mvc.base.errors import NetworkError
+    from mvc.ops import clone as ops
+
+    def cut(*_: object) -> None:
+        raise NetworkError("the line is dead")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ops, "forward", cut)
+        pushed.run("clone", "central", "b", code=7)
+    pushed.run("init", "--bare", "other")
+    assert "an empty repository" in pushed.run("clone", "other", "b").out
+    assert pushed.at("b", "branch", "-a").out == ""
+
+
 def test_a_clone_of_nothing_leaves_nothing(site: Site) -> None:
     done = site.run("clone", "nowhere", "b", code=3)
     assert "nowhere is not an mvc repository" in done.err

@@ -177,3 +177,26 @@ def test_a_branch_without_upstream_is_told_apart_from_one_whose_upstream_is_gone
     found = tracking(world.repo, "main", head)
     assert found is not None
     assert (found.commit, found.ahead, found.behind) == (None, 0, 0)
+
+
+def test_many_refs_move_each_on_its_own(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    one, two = line(world, 2, "v")
+    refs, change = world.repo.refs, world.repo.change(None, one, "test")
+    start = "refs/remotes/origin/"
+    assert (
+        refs.update_many([(f"{start}a", None, one, change), (f"{start}b", None, one, change)]) == {}
+    )
+    refused = refs.update_many(
+        [
+            (f"{start}a", one, two, change),
+            (f"{start}b", two, one, change),
+            (f"{start}a/c", None, one, change),
+            (f"{start}B", None, one, change),
+            (f"{start}b", one, None, change),
+            (f"{start}b/c", None, one, change),
+            (f"{start}b/C", None, two, change),
+        ]
+    )
+    assert set(refused) == {f"{start}b", f"{start}a/c", f"{start}B", f"{start}b/C"}
+    assert refs.all(start) == {f"{start}a": two, f"{start}b/c": one}
