@@ -8,6 +8,7 @@ PROJECT/               the working copy (a bare repository has none)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,14 @@ from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, Change, Refs
 from mvc.storage import keys
 from mvc.storage.local import LocalStorage
 from mvc.store.object_store import ObjectStore
-from mvc.store.tails import Offloaded, OffloadingStorage, StoreSource, Tails, TailSource
+from mvc.store.tails import (
+    Offloaded,
+    OffloadingStorage,
+    StoreSource,
+    Tails,
+    TailSource,
+    is_remote,
+)
 
 FORMAT_LINE = b"mvc repository 1\n"
 
@@ -59,6 +67,8 @@ class Repository:
                 hint="install a newer mvc; nothing was changed",
             )
         self.refs = Refs(self.storage, folder / "logs")
+        # How remotes are asked for lower bits, by name or address: for whoever may use a network.
+        self.opener: Callable[[str], TailSource] | None = None
         # The repositories that this one reads from, and those that read through it.
         self._others: list[Repository] = []
         self._passed: frozenset[Path] = frozenset()
@@ -107,6 +117,10 @@ class Repository:
 
     def _source(self, where: str) -> TailSource:
         """Open the repository that lower bits were offloaded to."""
+        if is_remote(where):
+            if self.opener is None:
+                raise NotFoundError(f"{where} is a remote, and none may be asked here")
+            return self.opener(where)
         passed = self._passed | {self.folder.resolve()}
         other = Repository(Path(where), None, self.environment)
         if other.folder.resolve() in passed:
@@ -202,6 +216,8 @@ class Repository:
     def close(self) -> None:
         """Release files and the index."""
         if "store" in self.__dict__:
+            if self.store.tails is not None:
+                self.store.tails.close()
             self.store.close()
         self.storage.close()
         for other in self._others:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mvc.base.dtypes import SEGMENTS
 from mvc.base.errors import FormatError, IntegrityError, MvcError, TailAwayError
 from mvc.base.ids import ObjectId
@@ -43,12 +45,21 @@ def check_latest(store: ObjectStore, wanted: ObjectId) -> None:
 def _found(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments:
     """Decode a chunk by its latest records; where that fails, by any.
 
-    Once more by the latest if packs were replaced meanwhile, which is no damage.
+    Nothing is asked for elsewhere that another pack has. Once more by the latest if packs were
+    replaced meanwhile, which is no damage.
     """
     try:
-        return _latest(store, wanted, count)
+        return _latest(store, wanted, count, fetch=False)
+    except TailAwayError as error:
+        found = Copies(store, count, fetch=False).find(wanted)
+        if found is not None:
+            return found
+        try:
+            return _latest(store, wanted, count)
+        except UNREADABLE as late:
+            problem: MvcError = late if store.tails is not None else error
     except UNREADABLE as error:
-        problem: MvcError = error
+        problem = error
     if store.refresh():
         try:
             return _latest(store, wanted, count)
@@ -61,7 +72,36 @@ def _found(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments:
     return found
 
 
-def _latest(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments:
+def away(store: ObjectStore, wanted: ObjectId) -> tuple[ObjectId, str] | None:
+    """Return the chunk that reading one whole asks for elsewhere, and its pack; None for nothing.
+
+    A guess, from records alone.
+    """
+    packs = store.tails.offloaded.packs() if store.tails is not None else {}
+    following: ObjectId | None = wanted
+    below = MAX_DEPTH + 1
+    while following is not None and packs:
+        records = list(store.records(following, below))
+        here = [
+            entry
+            for reader, entry in records
+            if len(entry.sections) == 1 or reader.name not in packs
+        ]
+        if not here:
+            return (following, records[0][0].name) if records else None
+        following, below = here[0].base, here[0].depth
+    return None
+
+
+def fetch(store: ObjectStore, wanted: Iterable[ObjectId]) -> None:
+    """Bring what is elsewhere of some chunks in few requests, for those who read them soon."""
+    if store.tails is not None and store.tails.offloaded.packs():
+        store.tails.fetch(dict(found for item in wanted if (found := away(store, item))))
+
+
+def _latest(
+    store: ObjectStore, wanted: ObjectId, count: int | None, *, fetch: bool = True
+) -> Segments:
     """Decode a chunk along its chain of bases, from the start of the chain upwards."""
     chain: list[tuple[PackReader, ChunkEntry]] = []
     following: ObjectId | None = wanted
@@ -78,6 +118,8 @@ def _latest(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments
             sections = reader.sections(entry, count or len(entry.sections))
             segments = decoded(store, entry, sections, segments)
     except TailAwayError:
+        if not fetch:
+            raise
         segments = _from_elsewhere(store, chain)
     except FormatError as error:
         raise IntegrityError(f"chunk {wanted.hex()[:12]} is damaged: {error.message}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,9 +155,13 @@ class PackWriter:
         if self._waiting_bytes >= block.TARGET_BYTES:
             self._flush_block()
 
-    def publish(self, storage: Storage) -> Written:
-        """Make the pack durable under its name and return what it holds."""
+    def publish(self, storage: Storage, about: Callable[[str], None] = lambda _: None) -> Written:
+        """Make the pack durable under its name and return what it holds.
+
+        `about` is told the name before there is anything under it.
+        """
         written = self.finish()
+        about(written.name)
         if self.tail_bytes:
             self._tail.publish(storage, keys.pack_tail(written.name))
         self._tail.discard()

@@ -6,7 +6,7 @@ begun, so a process that dies loses one pack at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.store.block import Item
 from mvc.store.decode import check_latest
-from mvc.store.directory import ChunkEntry
+from mvc.store.directory import ChunkEntry, Section
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk, PackWriter
 from mvc.store.pack_reader import PackReader
@@ -28,7 +28,9 @@ PACK_BYTES = 256 << 20
 class Rewriter:
     """New packs of old content. Use as a context manager: leaving it drops what is not published.
 
-    `published` is told the name of each pack that is durable and indexed.
+    `published` is told the name of each pack that is durable and indexed. With `away` packs have
+    no tails, and it is told their names before they are there; such a one takes `copy` and
+    `add_top` alone.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Rewriter:
         scratch: Path,
         published: Callable[[str], None] = lambda _: None,
         pack_bytes: int = PACK_BYTES,
+        away: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
         self._scratch = scratch
         self._published = published
         self._pack_bytes = pack_bytes
+        self._away = away
         self._workspace: fileio.Workspace | None = None
         self._writer: PackWriter | None = None
         self._coded: dict[ObjectId, tuple[PackReader, ChunkEntry]] = {}
@@ -59,10 +63,18 @@ class Rewriter:
 
     def copy(self, reader: PackReader, entry: ChunkEntry, depth: int) -> None:
         """Take in a record as it is, but for its depth."""
+        if self._away is not None:
+            self.add_top(replace(_as_new(reader, entry, 1), depth=depth), entry.sections[1:])
+            return
         writer = self._open()
         again = writer.add_chunk(replace(_as_new(reader, entry), depth=depth))
         self._copied[entry.id] = (StagedReader(*writer.files), again)
         self._note(entry.id)
+
+    def add_top(self, chunk: NewChunk, lower: Sequence[Section]) -> None:
+        """Take in the top section of a record whose lower ones, which are elsewhere, are told."""
+        self._open().add_top(chunk, lower)
+        self._note(chunk.id)
 
     def put(self, item: Item) -> None:
         """Take in a metadata object."""
@@ -75,7 +87,7 @@ class Rewriter:
         if writer is None:
             return
         self._verify()
-        written = writer.publish(self._store.storage)
+        written = writer.publish(self._store.storage, self._away or (lambda _: None))
         self._store.joined(written)
         self._forget()
         self._writer = None
@@ -128,7 +140,7 @@ class Rewriter:
                 self._store.staged.pop(name, None)
 
 
-def _as_new(reader: PackReader, entry: ChunkEntry) -> NewChunk:
+def _as_new(reader: PackReader, entry: ChunkEntry, count: int | None = None) -> NewChunk:
     return NewChunk(
         entry.id,
         entry.word,
@@ -136,7 +148,7 @@ def _as_new(reader: PackReader, entry: ChunkEntry) -> NewChunk:
         entry.transform,
         entry.base,
         entry.depth,
-        reader.sections(entry, len(entry.sections)),
+        reader.sections(entry, count or len(entry.sections)),
         tuple(part.digest for part in entry.sections),
         entry.factors,
     )

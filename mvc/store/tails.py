@@ -1,13 +1,16 @@
 """Tails that are not here on purpose: which they are, who has their content, and how to read it.
 
-A repository may give up the tails of packs whose chunks another one holds (`mvc offload`). The
-file `offloaded` lists them: a tail that is missing without being listed is damage. What is asked
-of the other side are chunks by id, never packs, so it may store them as it likes.
+A repository may give up the tails of packs whose chunks another one holds (`mvc offload`), or
+never have had them (`mvc clone --precision 16`). The file `offloaded` lists them: a tail that is
+missing without being listed is damage. What is asked of the other side are chunks by id, never
+packs, so it may store them as it likes. The other side is a repository at an absolute path, or a
+*remote*: by its name or its address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +20,7 @@ from mvc.base.errors import (
     FormatError,
     IntegrityError,
     MvcError,
+    NetworkError,
     NotAllowedError,
     NotFoundError,
     StorageError,
@@ -34,11 +38,24 @@ if TYPE_CHECKING:
 MAX_LISTING = 64 << 20
 
 
+def is_remote(where: str) -> bool:
+    """Tell whether a source is a remote, which is asked over a link, and not a path."""
+    return not where.startswith("/")
+
+
 class TailSource(Protocol):
     """Someone who holds chunks."""
 
     def segments(self, wanted: ObjectId) -> Segments:
-        """Return a chunk verified against its id, or raise IntegrityError or NotFoundError."""
+        """Return a chunk verified against its id; IntegrityError, NotFoundError, NetworkError."""
+        ...
+
+    def fetch(self, wanted: Iterable[ObjectId]) -> None:
+        """Bring chunks together that will be asked for one by one, where that is quicker."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the other side."""
         ...
 
 
@@ -53,6 +70,12 @@ class StoreSource:
         from mvc.store.decode import load
 
         return load(self.store, wanted)
+
+    def fetch(self, wanted: Iterable[ObjectId]) -> None:
+        """See TailSource: it is all at hand."""
+
+    def close(self) -> None:
+        """See TailSource: who opened the store closes it."""
 
 
 class Offloaded:
@@ -75,15 +98,28 @@ class Offloaded:
             return dict(self._packs)
 
     def add(self, names: Iterable[str], where: str) -> None:
-        """List packs durably; call under a lock, before their tails go."""
+        """List packs durably; call before their tails go, or before they come without."""
         if "\n" in where:
             raise UsageError("the path of the other repository has a line break in it")
-        self._write(self.packs() | dict.fromkeys(names, where))
+        with self._locked():
+            self._write(self.packs() | dict.fromkeys(names, where))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Strike packs off the list; call under a lock, after their tails came back."""
+        """Strike packs off the list; call after their tails came back."""
         gone = set(names)
-        self._write({name: where for name, where in self.packs().items() if name not in gone})
+        with self._locked():
+            self._write({name: where for name, where in self.packs().items() if name not in gone})
+
+    def move(self, old: str, new: str) -> None:
+        """Note another name for a source."""
+        with self._locked():
+            packs = self.packs()
+            self._write({name: new if where == old else where for name, where in packs.items()})
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with fileio.locked(self._path.parent / "locks" / self._path.name):
+            yield
 
     def _write(self, packs: dict[str, str]) -> None:
         if packs == self.packs():
@@ -178,6 +214,8 @@ class Tails:
         self._connect = connect
         self._sources: dict[str, TailSource] = {}
         self._guard = Lock()
+        # Whether remotes may be asked.
+        self.asks_remotes = True
 
     def segments(self, wanted: ObjectId, pack: str) -> Segments:
         """Return a chunk of an offloaded pack, verified; where is known from the list.
@@ -188,6 +226,11 @@ class Tails:
         first = packs.get(pack)
         problem: MvcError | None = None
         for where in dict.fromkeys([*([first] if first else []), *packs.values()]):
+            if is_remote(where) and not self.asks_remotes:
+                problem = problem or TailAwayError(
+                    f"the lower bits of chunk {wanted.hex()[:12]} are at {where}"
+                )
+                continue
             try:
                 return self._source(where).segments(wanted)
             except MvcError as error:
@@ -195,6 +238,27 @@ class Tails:
         raise problem or IntegrityError(
             f"the tail of pack {pack[:12]} is missing", hint="run `mvc fsck` to see what it affects"
         )
+
+    def fetch(self, wanted: Mapping[ObjectId, str]) -> None:
+        """Bring chunks of packs together that will be asked for one by one.
+
+        Raises nothing: what cannot be had is told to whoever asks for it.
+        """
+        packs = self.offloaded.packs()
+        found: dict[str, list[ObjectId]] = {}
+        for item, pack in wanted.items():
+            if (where := packs.get(pack)) and is_remote(where) and self.asks_remotes:
+                found.setdefault(where, []).append(item)
+        for where, items in found.items():
+            with suppress(MvcError):
+                self._source(where).fetch(items)
+
+    def close(self) -> None:
+        """Let go of all sources."""
+        with self._guard:
+            for source in self._sources.values():
+                source.close()
+            self._sources.clear()
 
     def _source(self, where: str) -> TailSource:
         with self._guard:
@@ -205,7 +269,7 @@ class Tails:
 
 
 def _failure(wanted: ObjectId, where: str, error: MvcError) -> MvcError:
-    if isinstance(error, NotFoundError | NotAllowedError | StorageError):
+    if isinstance(error, NetworkError | NotFoundError | NotAllowedError | StorageError):
         return TailAwayError(
             f"the lower bits of chunk {wanted.hex()[:12]} are in {where}, "
             f"which cannot be reached: {error.message}",
