@@ -203,6 +203,16 @@ class OffloadingStorage:
         )
 
 
+class HeadsStorage(OffloadingStorage):
+    """A storage in which any pack may lack its tail."""
+
+    def __init__(self, inner: Storage) -> None:
+        super().__init__(inner, dict)
+
+    def _explained(self, key: str, error: NotFoundError) -> NotFoundError:
+        return TailAwayError("this part has no tail") if keys.pack_of_tail(key) else error
+
+
 class Tails:
     """Reads chunks whose tails are elsewhere, from whoever the list names; safe from threads.
 

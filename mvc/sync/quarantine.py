@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvc.base import fileio
-from mvc.base.errors import FormatError, LimitError, NotAllowedError, StorageError
+from mvc.base.errors import FormatError, LimitError, NotAllowedError, NotFoundError, StorageError
 from mvc.base.ids import ObjectId, digest, parse_id
 from mvc.storage import keys
 from mvc.storage.local import LocalStorage
 from mvc.store.object_store import ObjectStore
 from mvc.store.rows import Written
+from mvc.store.tails import HeadsStorage
 from mvc.sync.inspect_part import inspect
 from mvc.sync.limits import MAX_PART, QUARANTINE_DAYS
 from mvc.sync.messages import GiveReply, PartRequest
@@ -36,12 +37,19 @@ class Quarantine:
     """The parts that one asker has sent, or that one remote has given, below `folder`.
 
     `most` bytes are held at a time (None: no limit), and `reserve` bytes of the disk stay free.
+    With `heads` parts may come without their tails.
     """
 
     def __init__(
-        self, folder: Path, *, most: int | None = None, reserve: int = RESERVE_BYTES
+        self,
+        folder: Path,
+        *,
+        most: int | None = None,
+        reserve: int = RESERVE_BYTES,
+        heads: bool = False,
     ) -> None:
         self.folder = folder
+        self.heads = heads
         self._most = most
         self._reserve = reserve
 
@@ -63,7 +71,9 @@ class Quarantine:
             staged = _Staged(workspace.path, part)
             try:
                 staged.write(body)
-                written = inspect(staged, part.name.hex(), part.head, part.tail)
+                away = self.heads and not part.tail
+                found = HeadsStorage(staged) if away else staged
+                written = inspect(found, part.name.hex(), part.head, part.tail, away=away)
                 self._publish(staged, written)
             finally:
                 staged.discard()
@@ -80,6 +90,10 @@ class Quarantine:
     def holds(self, wanted: ObjectId) -> bool:
         """Tell whether an object is in one of the parts."""
         return self._store.contains(wanted)
+
+    def read(self, wanted: ObjectId, kind: str) -> bytes:
+        """Return the bytes of a metadata object in one of the parts; see ObjectStore."""
+        return self._store.read(wanted, kind)
 
     def drop(self, parts: Iterable[ObjectId]) -> None:
         """Remove parts; those that are not here are passed over."""
@@ -123,7 +137,8 @@ class Quarantine:
     @cached_property
     def _store(self) -> ObjectStore:
         fileio.make_dirs(self.folder)
-        found = ObjectStore(self._storage, self.folder / INDEX)
+        storage = HeadsStorage(self._storage) if self.heads else self._storage
+        found = ObjectStore(storage, self.folder / INDEX)
         found.refresh()
         return found
 
@@ -188,6 +203,8 @@ class _Staged(LocalStorage):
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
         """See Storage."""
+        if keys.pack_of_tail(key) and not self._announced[1]:
+            raise NotFoundError("the part has no tail")
         with fileio.Reader(self._files[key]) as reader:
             return reader.read_at(offset, length)
 
@@ -203,11 +220,16 @@ class _Staged(LocalStorage):
 
 
 def quarantine(
-    repo: Repository, who: str, *, most: int | None = None, reserve: int = RESERVE_BYTES
+    repo: Repository,
+    who: str,
+    *,
+    most: int | None = None,
+    reserve: int = RESERVE_BYTES,
+    heads: bool = False,
 ) -> Quarantine:
     """Return the quarantine of an asker, or on the fetching side that of a remote."""
     name = digest(who.encode("utf-8", "surrogatepass")).hex()[:32]
-    return Quarantine(repo.folder / INCOMING / name, most=most, reserve=reserve)
+    return Quarantine(repo.folder / INCOMING / name, most=most, reserve=reserve, heads=heads)
 
 
 def forget_old(repo: Repository, days: int = QUARANTINE_DAYS) -> None:
