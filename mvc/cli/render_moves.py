@@ -22,6 +22,7 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
                 "written": done.written,
                 "left": left,
                 "reduced": list(done.reduced),
+                "follows": done.follows,
             }
         )
         return
@@ -34,6 +35,8 @@ def switched(session: Session, done: SwitchResult, *, as_json: bool) -> None:
         session.say(f"on branch {escaped(done.branch)}, which has no commits yet")
     else:
         session.say(f"on branch {escaped(done.branch)} at {at}{files}")
+    if done.follows is not None:
+        session.note(f"it is new, and follows {escaped(done.follows)}")
     note_reduced(session, done.reduced)
     if done.left is not None:
         what = counted(done.left_count, "commit")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mvc.base.dtypes import check_precision
 from mvc.base.errors import IntegrityError, MvcError, NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
-from mvc.repo import revisions
+from mvc.repo import remotes, revisions
 from mvc.repo.history import walk
 from mvc.repo.names import check_branch
-from mvc.repo.refs import BRANCHES, Head
+from mvc.repo.refs import BRANCHES, REMOTES, Head
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import Worktree, locked_worktree
 from mvc.storage import keys
@@ -38,6 +38,8 @@ class SwitchResult:
     left: ObjectId | None = None
     left_count: int = 0
     reduced: tuple[str, ...] = ()
+    # What the branch follows, `origin/main`, if going there made it.
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,10 @@ def switch(
 ) -> SwitchResult:
     """Go to a branch, making it at `start` (default HEAD) if `create`.
 
-    With `replace`, too, a branch of this name is moved there. Raises NegativeAnswer, and changes
-    nothing, if that would lose uncommitted work. At `precision` 16, float words are written with
-    their low bits zero; without it, files that are so get all their bits back.
+    One that only a remote has is made, and follows that. With `replace`, too, a branch of this name
+    is moved to `start`. Raises NegativeAnswer, and changes nothing, if that would lose uncommitted
+    work. At `precision` 16, float words are written with their low bits zero; without it, files
+    that are so get all their bits back.
     """
     how = How(force, precision, progress)
     if branch == "-" and not create:
@@ -87,9 +90,32 @@ def switch(
         if found is None:
             if repo.refs.head().ref == full:
                 return SwitchResult(branch, None, 0)
+            if offers := remotes.offered(repo, branch):
+                return _taken_up(repo, branch, offers, how)
             raise NotFoundError(f"there is no branch {branch[:80]}", hint=_advice(repo, branch))
         target = found
     return _go(repo, target, full, branch, how, create=create)
+
+
+def _taken_up(
+    repo: Repository, branch: str, offers: list[tuple[remotes.Remote, str]], how: How
+) -> SwitchResult:
+    """Make a branch where the only remote has it, and let it follow that one."""
+    check_branch(branch)
+    if len(offers) > 1:
+        names = [f"{remote.name}/{ref.removeprefix(BRANCHES)}" for remote, ref in offers]
+        raise NotFoundError(
+            f"there is no branch {branch[:80]} here, and more than one remote has it",
+            hint=f"`mvc switch -c {branch[:80]} {names[0]}` takes one of {', '.join(names)}",
+        )
+    remote, ref = offers[0]
+    local = remote.tracked(ref) or ""
+    target = repo.refs.get(local)
+    if target is None:
+        raise NotFoundError(f"{remote.name} has no {branch[:80]} any more")
+    done = _go(repo, target, BRANCHES + branch, branch, how, create=True)
+    remotes.follow(repo, branch, remote.name, ref)
+    return replace(done, follows=local.removeprefix(REMOTES))
 
 
 def checkout(

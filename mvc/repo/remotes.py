@@ -194,6 +194,21 @@ def follow(repo: Repository, branch: str, remote: str, ref: str) -> None:
     )
 
 
+def offered(repo: Repository, branch: str) -> list[tuple[Remote, str]]:
+    """Return the remotes that were seen to have a branch, and the ref it has there.
+
+    What a remote keeps under its prefix is ours, so it comes before what others call the same.
+    """
+    found = []
+    for remote in remotes(repo):
+        for ref in dict.fromkeys((remote.pushed(BRANCHES + branch), BRANCHES + branch)):
+            local = remote.tracked(ref)
+            if local is not None and repo.refs.get(local) is not None:
+                found.append((remote, ref))
+                break
+    return found
+
+
 def forget_branch(repo: Repository, branch: str) -> None:
     """Drop what a branch follows."""
     if upstream(repo, branch) is not None:

@@ -89,6 +89,7 @@ def test_switching_writes_the_files_and_keeps_uncommitted_work(mvc: Console) -> 
         "written": 1,
         "left": None,
         "reduced": [],
+        "follows": None,
     }
     assert "`mvc switch -c carr` makes it" in mvc("switch", "carr", code=3).err
     mvc("switch", code=2)

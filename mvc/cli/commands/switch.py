@@ -41,8 +41,9 @@ def command(
 ) -> None:
     """Go to a branch.
 
-    `-` is where HEAD was before. With -c the new branch begins at START, by default HEAD. For
-    --precision see `mvc help checkout`.
+    `-` is where HEAD was before. A branch that only a remote has is made, and follows that one.
+    With -c the new branch begins at START, by default HEAD. For --precision see `mvc help
+    checkout`.
     """
     from mvc.ops.checkout import checkout, switch
 
