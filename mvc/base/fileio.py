@@ -32,6 +32,7 @@ Buffer = bytes | bytearray | memoryview
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK}
 
 
 WRITEBACK_BYTES = 16 << 20
@@ -361,7 +362,7 @@ def publish_new(staged: Path, target: Path) -> bool:
             return False
         except OSError as error:
             # Some file systems have no hard links; a lock above makes this check enough there.
-            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}:
+            if error.errno not in _NO_LINKS:
                 raise
             if os.path.lexists(target):
                 os.unlink(staged)
@@ -370,6 +371,18 @@ def publish_new(staged: Path, target: Path) -> bool:
         else:
             os.unlink(staged)
     sync_dir(target.parent)
+    return True
+
+
+def link(source: Path, target: Path) -> bool:
+    """Give a file a second name, which is not durable; False where there are no hard links."""
+    with _translated("create", target):
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return False
     return True
 
 

@@ -19,6 +19,7 @@ from mvc.store.directory import MAX_DEPTH, ChunkEntry
 from mvc.store.locks import pinned
 from mvc.store.pack import NewChunk
 from mvc.store.rewrite import Rewriter
+from mvc.sync.adopting import Adopter
 from mvc.sync.closure import Found
 from mvc.sync.counted import Counted, missing
 from mvc.sync.incoming import Arrivals, Incoming, is_damage
@@ -88,8 +89,11 @@ def join(
 ) -> None:
     """Store verified objects that the repository lacks, durably; call inside `joining`.
 
-    Objects become readable pack by pack, bases before what stands on them.
+    Objects become readable pack by pack, bases before what stands on them. Parts that can be packs
+    become some; what is in others is copied.
     """
+    wanted = [*arrivals.chunks, *(item.id for item in arrivals.objects)]
+    Adopter(repo, incoming.parts, wanted, incoming.needs).run()
     with Rewriter(repo.store, repo.scratch) as writer:
         _Chunks(repo, incoming, writer).add(arrivals.chunks, progress)
         # What others refer to goes first: a block leaves out ids that stand before it.

@@ -65,11 +65,17 @@ class Part:
 
 
 def make_part(
-    repo: Repository, asked: Sequence[Asked], folder: Path, *, heads: bool = False
+    repo: Repository,
+    asked: Sequence[Asked],
+    folder: Path,
+    *,
+    heads: bool = False,
+    depths: bool = True,
 ) -> Part:
     """Write a pack of objects, each chunk as a delta against the base asked for, or alone.
 
-    With `heads` it is the head of a pack whose tail is not made. `folder` is where unfinished
+    With `heads` it is the head of a pack whose tail is not made. With `depths` records tell how
+    deep they lie here, which lets whoever has no others keep the part as it is. `folder` is where unfinished
     files live. Raises MissingObjectError, IntegrityError, or LimitError where it would exceed
     MAX_PART.
     """
@@ -78,7 +84,7 @@ def make_part(
     fileio.reap(folder)
     workspace = fileio.Workspace(folder)
     try:
-        writer = _PartWriter(repo.store, workspace, heads=heads)
+        writer = _PartWriter(repo.store, workspace, heads=heads, depths=depths)
         try:
             return writer.run(asked)
         finally:
@@ -103,10 +109,13 @@ class _Chosen(NamedTuple):
 
 
 class _PartWriter:
-    def __init__(self, store: ObjectStore, workspace: fileio.Workspace, *, heads: bool) -> None:
+    def __init__(
+        self, store: ObjectStore, workspace: fileio.Workspace, *, heads: bool, depths: bool
+    ) -> None:
         self._store = store
         self._workspace = workspace
         self._heads = heads
+        self._tells = depths
         self._writer = PackWriter(workspace)
         self._depths: dict[ObjectId, int] = {}
 
@@ -167,7 +176,10 @@ class _PartWriter:
     def _depth(self, chunk: NewChunk) -> int:
         """Return the least depth that a record may have as far as this part tells."""
         references = [item for item in (chunk.base, chunk.factors) if item is not None]
-        return max((self._depths.get(item, 0) + 1 for item in references), default=0)
+        least = max((self._depths.get(item, 0) + 1 for item in references), default=0)
+        if self._tells and references and chunk.depth <= MAX_DEPTH:
+            return max(least, chunk.depth)
+        return least
 
     def _choose(self, asked: Asked) -> _Chosen:
         records = [found for found in self._store.records(asked.id) if found[1].base == asked.base]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mvc.base.errors import IntegrityError, MissingObjectError, NotFoundError
+from mvc.base.errors import FormatError, IntegrityError, MissingObjectError, NotFoundError
 from mvc.base.ids import ObjectId, parse_id
 from mvc.storage import keys
-from mvc.storage.base import Listed
+from mvc.storage.base import Listed, Storage
 from mvc.storage.local import LocalStorage
-from mvc.store.directory import ChunkEntry
+from mvc.store.directory import ChunkEntry, PackEntry
 from mvc.store.object_store import ObjectStore
-from mvc.store.pack_reader import PackReader, open_pack, parse
+from mvc.store.pack_reader import PackReader, open_pack, parse, read_rows
+from mvc.store.rows import Written
+from mvc.store.tails import HeadsStorage
 from mvc.sync.quarantine import Quarantine
 
 
@@ -28,6 +30,17 @@ class Record(NamedTuple):
         return self.entry.word * self.entry.words
 
 
+class Held(NamedTuple):
+    """A part as the pack that it is."""
+
+    written: Written
+    directory: bytes
+
+    def entries(self) -> list[PackEntry]:
+        """Return the entries of its directory."""
+        return [entry for _, entry in parse(self.directory, whole=True)]
+
+
 class Parts:
     """What some parts of a quarantine hold. Objects are read as from any store.
 
@@ -37,22 +50,42 @@ class Parts:
 
     def __init__(self, held: Quarantine, names: Iterable[ObjectId]) -> None:
         wanted = [name for name in dict.fromkeys(names) if held.has(name)]
-        self._storage = _Some(held, {name.hex() for name in wanted})
+        self.folder = held.folder
+        self._files = _Some(held, {name.hex() for name in wanted})
+        self._storage: Storage = HeadsStorage(self._files) if held.heads else self._files
         self.store = ObjectStore(self._storage, None)
-        self.store.refresh()
-        for pack, why in self.store.damaged.items():
-            raise IntegrityError(f"part {pack[:12]} is damaged: {why}")
+        self.packs: dict[ObjectId, Held] = {}
         self.records: dict[ObjectId, Record] = {}
+        # In which part each object is, the first of several.
+        self._places: dict[ObjectId, tuple[ObjectId, str]] = {}
         sizes = {keys.pack_of(item.key): item.size for item in self._storage.list(keys.PACKS)}
         for part in wanted:
-            reader, directory = open_pack(self._storage, part.hex(), sizes.get(part.hex(), 0))
-            for _, entry in parse(directory, whole=True):
+            self._add(part, sizes.get(part.hex(), 0))
+        self.store.index.add(item.written for item in self.packs.values())
+
+    def _add(self, part: ObjectId, size: int) -> None:
+        try:
+            written = read_rows(self._storage, part.hex(), size)
+            reader, directory = open_pack(self._storage, part.hex(), size)
+            self.packs[part] = found = Held(written, directory)
+            for entry in found.entries():
                 if isinstance(entry, ChunkEntry):
                     self.records.setdefault(entry.id, Record(reader, entry))
+        except (IntegrityError, FormatError) as error:
+            name = part.hex()[:12]
+            raise IntegrityError(f"part {name} is damaged: {error.message}") from error
+        for row in written.rows:
+            self._places.setdefault(row.id, (part, row.kind))
 
     def kind(self, wanted: ObjectId) -> str | None:
         """Return the kind of an object that was sent, None if it was not."""
-        return self.store.index.kind(wanted)
+        found = self._places.get(wanted)
+        return None if found is None else found[1]
+
+    def part(self, wanted: ObjectId) -> ObjectId | None:
+        """Return the part that an object is taken from, None if it was not sent."""
+        found = self._places.get(wanted)
+        return None if found is None else found[0]
 
     def read(self, wanted: ObjectId, kind: str) -> bytes:
         """See mvc.sync.closure.Objects."""
@@ -69,7 +102,7 @@ class Parts:
     def close(self) -> None:
         """Release the files."""
         self.store.close()
-        self._storage.close()
+        self._files.close()
 
 
 class _Some(LocalStorage):
