@@ -35,7 +35,7 @@ def loses_bits(store: ObjectStore, entry: Entry) -> bool:
 
 def shortened(data: bytes, word: int) -> bytes:
     """Return little-endian words with all but their top 16 bits zero."""
-    return bytes(_expanded(_tops(np.frombuffer(data, _UNIT), word), word))
+    return bytes(expanded(_tops(np.frombuffer(data, _UNIT), word), word))
 
 
 def load_words(
@@ -50,7 +50,7 @@ def load_words(
     _, entry = store.chunk_entry(wanted)
     if (entry.word, entry.words * word) != (word, size):
         raise IntegrityError(f"chunk {wanted.hex()[:12]} has another size than its tensor")
-    return _expanded(load_top(store, wanted)[0], word)
+    return expanded(load_top(store, wanted)[0], word)
 
 
 def inline_words(content: Content, *, top: bool = False) -> bytes:
@@ -63,7 +63,8 @@ def _tops(units: np.ndarray, word: int) -> np.ndarray:
     return units[lanes - 1 :: lanes]
 
 
-def _expanded(tops: np.ndarray, word: int) -> memoryview:
+def expanded(tops: np.ndarray, word: int) -> memoryview:
+    """Return the words of top segments, all their other bits being zero."""
     out = np.zeros(len(tops) * word // _UNIT.itemsize, _UNIT)
     _tops(out, word)[:] = tops
     return out.view(np.uint8).data

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 
 from mvc.base.errors import FormatError, IntegrityError, LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.repo.repository import Repository
+from mvc.sync.heads import exact_chunks, receive_heads, with_whole_bases
 from mvc.sync.joining import receive
 from mvc.sync.limits import MAX_BASES, MAX_PART, MAX_PLAN
 from mvc.sync.link import Answer, Link
@@ -37,68 +39,102 @@ def fetched(
     held: Quarantine,
     part_bytes: int,
     progress: Progress = SILENT,
+    source: str | None = None,
 ) -> Iterator[Sums]:
     """Bring what commits and annotated tags lead to; refs are to move inside.
 
     `wants` and `haves`, what this repository holds completely, are at most MAX_BASES each. What an
-    earlier try has brought is not brought again. Raises what `receive` raises, and failures of the
-    link.
+    earlier try has brought is not brought again. With `source`, the name of the remote, the lower
+    bits of floats stay there; `held` is to be a quarantine of heads then. Raises what `receive`
+    raises, and failures of the link.
     """
-    sums = Sums()
-    _bring(repo, link, wants, haves, held, part_bytes, progress, sums)
-    joining = receive(repo, held, held.parts(), wants, haves, progress)
+    bringing = _Bringing(repo, link, wants, haves, held, part_bytes, progress, source)
+    bringing.run()
+    joining = bringing.joining()
     try:
         joining.__enter__()
     except IntegrityError:
         # What lay here from an earlier try may stand on what has gone since.
         held.drop(held.parts())
-        _bring(repo, link, wants, haves, held, part_bytes, progress, sums)
-        joining = receive(repo, held, held.parts(), wants, haves, progress)
+        bringing.run()
+        joining = bringing.joining()
         joining.__enter__()
     try:
-        yield sums
+        yield bringing.sums
     except BaseException as error:
         joining.__exit__(type(error), error, error.__traceback__)
         raise
     joining.__exit__(None, None, None)
 
 
-def _bring(
-    repo: Repository,
-    link: Link,
-    wants: Sequence[ObjectId],
-    haves: Sequence[ObjectId],
-    held: Quarantine,
-    part_bytes: int,
-    progress: Progress,
-    sums: Sums,
-) -> None:
-    """Fill the quarantine with what is planned and not here yet."""
-    entries = _lacking(repo, held, _planned(link, wants, haves))
+@dataclass(frozen=True, slots=True)
+class _Bringing:
+    """Fills a quarantine with what is planned and not here yet."""
 
-    def take(batch: list[Planned]) -> None:
+    repo: Repository
+    link: Link
+    wants: Sequence[ObjectId]
+    haves: Sequence[ObjectId]
+    held: Quarantine
+    part_bytes: int
+    progress: Progress
+    source: str | None
+    sums: Sums = field(default_factory=Sums)
+
+    def run(self) -> None:
+        """Bring it, in parts."""
+        planned = _planned(self.link, self.wants, self.haves, heads=self.source is not None)
+        lacking = _lacking(self.repo, planned)
+        if self.source is None:
+            self._take(lacking)
+            return
+        objects = [item for item in lacking if item.kind != "chunk"]
+        chunks = [item for item in lacking if item.kind == "chunk"]
+        # What chunks are part of tells which must come whole.
+        self._take(objects)
+        exact = exact_chunks(self.held, objects)
+        self._take(with_whole_bases(self.repo.store, chunks, exact))
+        self._take([item for item in chunks if item.id not in exact], heads=True)
+
+    def joining(self) -> AbstractContextManager[None]:
+        """Return what lets it join; refs are to move inside."""
+        repo, held, wants, haves = self.repo, self.held, self.wants, self.haves
+        if self.source is None:
+            return receive(repo, held, held.parts(), wants, haves, self.progress)
+        return receive_heads(repo, held, wants, haves, self.source, self.progress)
+
+    def _take(self, planned: Sequence[Planned], *, heads: bool = False) -> None:
+        entries = [item for item in planned if not self.held.holds(item.id)]
+        if not entries:
+            return
+        self.progress.start("receiving", sum(item.size for item in entries))
+        try:
+            in_parts(
+                entries,
+                max(self.part_bytes, LEAST_PART),
+                lambda batch: self._part(batch, heads=heads),
+            )
+        finally:
+            self.progress.finish()
+
+    def _part(self, batch: list[Planned], *, heads: bool) -> None:
         asked = tuple(Asked(item.id, item.base) for item in batch)
-        answer = link.ask(GiveRequest(tuple(wants), asked))
+        answer = self.link.ask(GiveRequest(tuple(self.wants), asked, heads))
         given = answer.reply
         assert isinstance(given, GiveReply)  # noqa: S101
         length = given.head + given.tail
         if length > MAX_PART:
             raise LimitError("the server gives a part that is too large")
         told = sum(item.size for item in batch)
-        held.take(given, iter(Watched(lambda: answer.body, length, told, progress)))
-        sums.parts += 1
-        sums.bytes += length
-
-    if entries:
-        progress.start("receiving", sum(item.size for item in entries))
-        try:
-            in_parts(entries, max(part_bytes, LEAST_PART), take)
-        finally:
-            progress.finish()
+        self.held.take(given, iter(Watched(lambda: answer.body, length, told, self.progress)))
+        self.sums.parts += 1
+        self.sums.bytes += length
 
 
-def _planned(link: Link, wants: Sequence[ObjectId], haves: Sequence[ObjectId]) -> Iterator[Planned]:
-    request = PlanRequest(tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES]))
+def _planned(
+    link: Link, wants: Sequence[ObjectId], haves: Sequence[ObjectId], *, heads: bool
+) -> Iterator[Planned]:
+    request = PlanRequest(tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES]), heads=heads)
     answer = link.ask(request)
     reply = answer.reply
     assert isinstance(reply, PlanReply)  # noqa: S101
@@ -148,13 +184,13 @@ def _entry(value: object) -> Planned:
     return item
 
 
-def _lacking(repo: Repository, held: Quarantine, found: Iterator[Planned]) -> list[Planned]:
-    """Return the entries of a plan whose objects are not here yet."""
+def _lacking(repo: Repository, found: Iterator[Planned]) -> list[Planned]:
+    """Return the entries of a plan whose objects are not part of the repository yet."""
     store = repo.store
     store.refresh()
     lacking = []
     for item in found:
         here = store.has_chunk(item.id) if item.kind == "chunk" else store.contains(item.id)
-        if not here and not held.holds(item.id):
+        if not here:
             lacking.append(item)
     return lacking

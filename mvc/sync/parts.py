@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from mvc.base import fileio
 from mvc.base.errors import FormatError, IntegrityError, MissingObjectError, NotFoundError
 from mvc.base.ids import ObjectId, parse_id
 from mvc.storage import keys
@@ -86,6 +87,10 @@ class Parts:
         """Return the part that an object is taken from, None if it was not sent."""
         found = self._places.get(wanted)
         return None if found is None else found[0]
+
+    def has_tail(self, pack: str) -> bool:
+        """Tell whether the tail of a part came along."""
+        return fileio.lexists(self.folder / keys.pack_tail(pack))
 
     def read(self, wanted: ObjectId, kind: str) -> bytes:
         """See mvc.sync.closure.Objects."""
