@@ -7,7 +7,7 @@ nothing between what its directory names. Everything in it has been verified bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from mvc.base import fileio
@@ -27,36 +27,39 @@ _STEP = 1 << 24
 class Adopter:
     """Lets whole parts join; call inside `mvc.sync.joining.joining`.
 
-    `wanted` are all objects that are to join. `needs` names for each part others that hold what
-    its objects lead to: those come first, so that nothing is here before what it leads to.
+    `wanted` are all objects that are to join. Bases come before what stands on them.
     """
 
-    def __init__(
-        self,
-        repo: Repository,
-        parts: Parts,
-        wanted: Iterable[ObjectId],
-        needs: Mapping[ObjectId, set[ObjectId]],
-    ) -> None:
+    def __init__(self, repo: Repository, parts: Parts, wanted: Iterable[ObjectId]) -> None:
         self._repo = repo
         self._parts = parts
         self._wanted = frozenset(wanted)
-        self._needs = needs
-        self._depths: dict[ObjectId, int] = {}
-        self._done: set[ObjectId] = set()
 
     def run(self) -> None:
-        """Let those parts join that can, durably, each behind what it stands on."""
+        """Let those parts join that can, durably, each behind those that it stands on."""
         left = {name: held for name, held in self._parts.packs.items() if self._is_fit(name, held)}
-        while left:
-            ready = [name for name in left if self._needs.get(name, set()) <= self._done]
-            ready = [name for name in ready if self._fits_in(left[name].entries())]
-            if not ready:
-                return
-            for name in ready:
-                # One that has joined just now may hold the same.
-                if self._is_new(name, left.pop(name)):
-                    self._adopt(name)
+        below = {name: self._below(name, held) & left.keys() for name, held in left.items()}
+        above: dict[ObjectId, list[ObjectId]] = {}
+        for name, others in below.items():
+            for other in others:
+                above.setdefault(other, []).append(name)
+        # Parts that stand on each other are never ready.
+        ready = [name for name in left if not below[name]]
+        while ready:
+            name = ready.pop()
+            # One that has joined meanwhile may hold the same.
+            if self._is_new(left[name]) and self._fits_in(left[name].entries()):
+                self._adopt(name)
+            for other in above.get(name, ()):
+                below[other].discard(name)
+                if not below[other]:
+                    ready.append(other)
+
+    def _below(self, name: ObjectId, held: Held) -> set[ObjectId]:
+        """Return the other parts that hold what records of a part stand on."""
+        chunks = [entry for entry in held.entries() if isinstance(entry, ChunkEntry)]
+        found = {self._parts.part(other) for entry in chunks for other in entry.references}
+        return {part for part in found if part is not None and part != name}
 
     def _is_fit(self, name: ObjectId, held: Held) -> bool:
         """Tell whether a part could be a pack of this repository, whatever it stands on."""
@@ -68,10 +71,11 @@ class Adopter:
             and all(row.id in self._wanted for row in rows)
             and all(self._parts.part(row.id) == name for row in rows)
             and _is_plain(held, tail_bytes)
-            and self._is_new(name, held)
+            and self._is_new(held)
         )
 
-    def _is_new(self, name: ObjectId, held: Held) -> bool:
+    def _is_new(self, held: Held) -> bool:
+        """Tell whether nothing of a part is here."""
         store = self._repo.store
         return not any(
             store.has_chunk(row.id) if row.kind == "chunk" else store.contains(row.id)
@@ -106,7 +110,6 @@ class Adopter:
                         hint="run `mvc fsck` to see what it affects",
                     )
         self._repo.store.joined(self._parts.packs[name].written)
-        self._done.add(name)
 
     def _is_same(self, key: str, source: Path) -> bool:
         storage = self._repo.store.storage

@@ -47,8 +47,6 @@ class Incoming:
         self.parts = parts
         self._counted = counted
         self._names = TreeNames(self)
-        # For each part the others that hold what its objects lead to.
-        self.needs: dict[ObjectId, set[ObjectId]] = {}
 
     def read(self, wanted: ObjectId, kind: str) -> bytes:
         """Return canonical bytes from a part, else from the repository if the object counts."""
@@ -93,17 +91,9 @@ class Incoming:
                 continue
             seen[item] = None
             if item.kind != "chunk":
-                held = below(self, item)
-                self._note(item, held)
-                pending.extend(reversed(held))
+                pending.extend(reversed(below(self, item)))
             self._check_names(item)
         return list(seen)
-
-    def _note(self, item: Found, held: Iterable[Found]) -> None:
-        part = self.parts.part(item.id)
-        if part is not None:
-            others = {self.parts.part(other.id) for other in held} - {part, None}
-            self.needs.setdefault(part, set()).update(other for other in others if other)
 
     def _check_names(self, item: Found) -> None:
         if item.kind == "commit":

@@ -93,7 +93,7 @@ def join(
     become some; what is in others is copied.
     """
     wanted = [*arrivals.chunks, *(item.id for item in arrivals.objects)]
-    Adopter(repo, incoming.parts, wanted, incoming.needs).run()
+    Adopter(repo, incoming.parts, wanted).run()
     with Rewriter(repo.store, repo.scratch) as writer:
         _Chunks(repo, incoming, writer).add(arrivals.chunks, progress)
         # What others refer to goes first: a block leaves out ids that stand before it.

@@ -75,9 +75,9 @@ def make_part(
     """Write a pack of objects, each chunk as a delta against the base asked for, or alone.
 
     With `heads` it is the head of a pack whose tail is not made. With `depths` records tell how
-    deep they lie here, which lets whoever has no others keep the part as it is. `folder` is where unfinished
-    files live. Raises MissingObjectError, IntegrityError, or LimitError where it would exceed
-    MAX_PART.
+    deep they lie here, which lets whoever has no others keep the part as it is. `folder` is where
+    unfinished files live. Raises MissingObjectError, IntegrityError, or LimitError where it would
+    exceed MAX_PART.
     """
     if not asked:
         raise UsageError("a part holds at least one object")
