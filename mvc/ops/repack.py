@@ -192,7 +192,7 @@ class _Run:
         self._progress.finish()
         for record in nearest(self._packs).values():
             if record.id in lines.numbers and record.base in lines.numbers:
-                lines.join(lines.numbers[record.id], lines.numbers[record.base])
+                lines.adopt(lines.numbers[record.id], lines.numbers[record.base])
         return lines
 
     def _known(self, lines: Lineages) -> frozenset[str]:

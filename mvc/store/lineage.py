@@ -55,6 +55,12 @@ class Lineages:
         first, second = sorted((self._top(one), self._top(two)))
         self._above[second] = first
 
+    def adopt(self, one: int, two: int) -> None:
+        """Put a member whose origin is not known behind the one that its record stands on."""
+        self.join(one, two)
+        if self.members[one].parent < 0 and two < one:
+            self.members[one] = self.members[one]._replace(parent=two)
+
     def groups(self) -> list[list[int]]:
         """Return the numbers of related members, each group and the members in it oldest first."""
         found: dict[int, list[int]] = {}

@@ -50,3 +50,15 @@ def test_equal_kinds_are_kept_once() -> None:
     lines.add(name(1), None, Kind("float", "float32", 16), 0)
     lines.add(name(2), None, Kind("float", "float32", 16), 0)
     assert lines.members[0].kind is lines.members[1].kind
+
+
+def test_a_member_of_unknown_origin_is_adopted_by_what_its_record_stands_on() -> None:
+    lines = Lineages()
+    lines.add(name(1), None, KIND, 0)
+    lines.add(name(2), None, KIND, 0)
+    lines.add(name(3), name(2), KIND, 0)
+    lines.adopt(1, 0)
+    lines.adopt(2, 0)
+    lines.adopt(0, 2)
+    assert [member.parent for member in lines.members] == [-1, 0, 1]
+    assert lines.groups() == [[0, 1, 2]]
