@@ -218,7 +218,7 @@ def test_a_run_that_stops_goes_on_where_it_was(
         return real(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(carrying_out, "code", code)
-    monkeypatch.setattr(Rewriter.__init__, "__defaults__", (lambda _: None, 100_000))
+    monkeypatch.setattr(Rewriter.__init__, "__defaults__", (lambda _: None, 100_000, None))
     before = len(world.packs())
     with pytest.raises(KeyboardInterrupt):
         repack(world.repo)
