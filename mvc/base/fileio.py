@@ -469,6 +469,21 @@ def remove(path: Path) -> None:
     sync_dir(path.parent)
 
 
+def remove_all(paths: Iterable[Path]) -> None:
+    """Remove files as `remove` does, and make that durable once for each directory."""
+    folders: dict[Path, None] = {}
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageError(f"cannot remove {path}: {error.strerror}") from error
+        folders[path.parent] = None
+    for folder in folders:
+        sync_dir(folder)
+
+
 def remove_empty_dirs(path: Path, stop: Path) -> None:
     """Remove `path` and its parents below `stop` as far as they are empty."""
     while path != stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -102,6 +103,14 @@ class LocalStorage:
             # Another thread may be reading; the file is closed when nobody holds it.
             self._readers.pop(key, None)
         fileio.remove(path)
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Remove keys, all of which are durably gone afterwards."""
+        keys = list(names)
+        with self._guard:
+            for key in keys:
+                self._readers.pop(key, None)
+        fileio.remove_all(map(self._path, keys))
 
     def close(self) -> None:
         """Close the files kept open."""

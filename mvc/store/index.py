@@ -76,10 +76,14 @@ class Location(NamedTuple):
 
 
 class Index:
-    """Finds objects by id. Safe from several threads and processes."""
+    """Finds objects by id. Safe from several threads and processes.
 
-    def __init__(self, path: Path | None) -> None:
+    One that need not be `durable` may be wrong after a power cut, and waits for no disk.
+    """
+
+    def __init__(self, path: Path | None, *, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         self._guard = RLock()
         self._connection = self._open()
 
@@ -206,7 +210,7 @@ class Index:
         if self._path is not None:
             for _ in range(2):
                 try:
-                    return _connect(str(self._path))
+                    return _connect(str(self._path), durable=self._durable)
                 except sqlite3.OperationalError:
                     break
                 except sqlite3.DatabaseError:
@@ -215,11 +219,13 @@ class Index:
         return _connect(":memory:")
 
 
-def _connect(target: str) -> sqlite3.Connection:
+def _connect(target: str, *, durable: bool = True) -> sqlite3.Connection:
     db = sqlite3.connect(
         target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
+        if not durable:
+            db.execute("PRAGMA synchronous = OFF")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
             # Without effect in a database that has pages already.
@@ -235,7 +241,8 @@ def _connect(target: str) -> sqlite3.Connection:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if db.in_transaction:
             db.execute("COMMIT")
-        db.execute("PRAGMA synchronous = NORMAL")
+        if durable:
+            db.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.Error:
         db.close()
         raise

@@ -44,12 +44,17 @@ class ObjectStore:
     """Objects of one repository."""
 
     def __init__(
-        self, storage: Storage, index_path: Path | None, tails: Tails | None = None
+        self,
+        storage: Storage,
+        index_path: Path | None,
+        tails: Tails | None = None,
+        *,
+        durable: bool = True,
     ) -> None:
         self.storage = storage
         # Where chunks of packs are read whose tails are not in `storage`, on purpose.
         self.tails = tails
-        self.index = Index(index_path)
+        self.index = Index(index_path, durable=durable)
         self._cache = BlockCache()
         self.damaged: dict[str, str] = {}
         # Chunks of the transaction under way.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 
 from mvc.base.errors import FormatError, IntegrityError, LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.repo.repository import Repository
+from mvc.sync.counted import Counted
+from mvc.sync.early import Early
 from mvc.sync.heads import exact_chunks, receive_heads, with_whole_bases
 from mvc.sync.joining import receive
 from mvc.sync.limits import MAX_BASES, MAX_PART, MAX_PLAN
@@ -25,6 +27,7 @@ from mvc.sync.messages import (
     planned,
 )
 from mvc.sync.quarantine import Quarantine
+from mvc.sync.settling import Settling
 from mvc.sync.transfer import Sums, Watched, in_parts
 
 _KINDS = frozenset(("commit", "tag", "tree", "checkpoint", "layout", "tensor", "blob", "chunk"))
@@ -48,17 +51,18 @@ def fetched(
     bits of floats stay there; `held` is to be a quarantine of heads then. Raises what `receive`
     raises, and failures of the link.
     """
-    bringing = _Bringing(repo, link, wants, haves, held, part_bytes, progress, source)
-    bringing.run()
-    joining = bringing.joining()
-    try:
-        joining.__enter__()
-    except IntegrityError:
-        # What lay here from an earlier try may stand on what has gone since.
-        held.drop(held.parts())
+    with closing(Early(repo, held)) as early:
+        bringing = _Bringing(repo, link, wants, haves, held, part_bytes, progress, source, early)
         bringing.run()
         joining = bringing.joining()
-        joining.__enter__()
+        try:
+            joining.__enter__()
+        except IntegrityError:
+            # What lay here from an earlier try may stand on what has gone since.
+            held.drop(held.parts())
+            bringing.run()
+            joining = bringing.joining()
+            joining.__enter__()
     try:
         yield bringing.sums
     except BaseException as error:
@@ -79,6 +83,7 @@ class _Bringing:
     part_bytes: int
     progress: Progress
     source: str | None
+    early: Early
     sums: Sums = field(default_factory=Sums)
 
     def run(self) -> None:
@@ -100,7 +105,9 @@ class _Bringing:
         """Return what lets it join; refs are to move inside."""
         repo, held, wants, haves = self.repo, self.held, self.wants, self.haves
         if self.source is None:
-            return receive(repo, held, held.parts(), wants, haves, self.progress)
+            self.early.close()
+            sound = self.early.sound
+            return receive(repo, held, held.parts(), wants, haves, self.progress, sound)
         return receive_heads(repo, held, wants, haves, self.source, self.progress)
 
     def _take(self, planned: Sequence[Planned], *, heads: bool = False) -> None:
@@ -109,15 +116,22 @@ class _Bringing:
             return
         self.progress.start("receiving", sum(item.size for item in entries))
         try:
-            in_parts(
-                entries,
-                max(self.part_bytes, LEAST_PART),
-                lambda batch: self._part(batch, heads=heads),
-            )
+            with Settling(self.held, self._settled) as settling:
+                in_parts(
+                    entries,
+                    # Two are under way at a time, and must not be more to lose than one was.
+                    max(self.part_bytes // 2, LEAST_PART),
+                    lambda batch: self._part(settling, batch, heads=heads),
+                )
         finally:
             self.progress.finish()
 
-    def _part(self, batch: list[Planned], *, heads: bool) -> None:
+    def _settled(self, part: ObjectId) -> None:
+        """Look into a part while others arrive; what is here was verified when it came."""
+        if self.source is None:
+            self.early.add(part, lambda: Counted(self.repo, (), whole=True))
+
+    def _part(self, settling: Settling, batch: list[Planned], *, heads: bool) -> None:
         asked = tuple(Asked(item.id, item.base) for item in batch)
         answer = self.link.ask(GiveRequest(tuple(self.wants), asked, heads))
         given = answer.reply
@@ -126,7 +140,7 @@ class _Bringing:
         if length > MAX_PART:
             raise LimitError("the server gives a part that is too large")
         told = sum(item.size for item in batch)
-        self.held.take(given, iter(Watched(lambda: answer.body, length, told, self.progress)))
+        settling.take(given, iter(Watched(lambda: answer.body, length, told, self.progress)))
         self.sums.parts += 1
         self.sums.bytes += length
 

@@ -7,7 +7,8 @@ with its id, and what was neither sent nor counts is missing, whether it is here
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mvc.base.errors import FormatError, IntegrityError, MissingObjectError, MvcError
@@ -28,6 +29,8 @@ from mvc.sync.tree_names import TreeNames
 
 ROOM = 32 << 20
 """Bytes of decoded chunks that each processor keeps for those that stand on them."""
+ALONE = 1 << 30
+"""Bytes of chunks of one part that are decoded before an update asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,22 @@ class Arrivals:
 
 
 class Incoming:
-    """Objects that were sent, beside those that count. See mvc.sync.closure.Objects for `read`."""
+    """Objects that were sent, beside those that count. See mvc.sync.closure.Objects for `read`.
 
-    def __init__(self, repo: Repository, parts: Parts, counted: Counted) -> None:
+    `sound` tells which chunks of a part have been verified already.
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        parts: Parts,
+        counted: Counted,
+        sound: Callable[[ObjectId], Container[ObjectId]] = lambda _: (),
+    ) -> None:
         self._repo = repo
         self.parts = parts
         self._counted = counted
+        self._sound = sound
         self._names = TreeNames(self)
 
     def read(self, wanted: ObjectId, kind: str) -> bytes:
@@ -76,6 +89,33 @@ class Incoming:
             tuple(chunks),
             tuple(item.id for item in objects.values() if item.kind == "commit"),
         )
+
+    def sound_alone(self) -> frozenset[ObjectId]:
+        """Return the chunks that have the bytes that their ids say, of those that can be decoded.
+
+        Chunks that are not whole, that stand on what is neither sent nor counts, or that come
+        after much else are left out.
+        """
+        able: dict[ObjectId, None] = {}
+        left = ALONE
+        for item, record in self.parts.records.items():
+            left -= record.raw
+            below = record.entry.references
+            if left >= 0 and all(one in able or self._counted.has_chunk(one) for one in below):
+                able[item] = None
+        found: set[ObjectId] = set()
+        for sound in ordered_map(self._sound_ones, self._groups(able)):
+            found.update(sound)
+        return frozenset(found)
+
+    def _sound_ones(self, group: list[ObjectId]) -> list[ObjectId]:
+        held = _Held()
+        found = []
+        for item in group:
+            with suppress(MvcError):
+                self._decoded(item, held)
+                found.append(item)
+        return found
 
     def segments(self, wanted: ObjectId) -> Segments:
         """Return a chunk that was sent, verified against its id."""
@@ -155,17 +195,27 @@ class Incoming:
         return found
 
     def _check_chunks(self, chunks: list[ObjectId], progress: Progress) -> None:
-        """Decode chunks; those that stand on each other on one processor, which keeps bases."""
+        """Decode chunks that were not decoded before."""
+        parts = {part: self._sound(part) for part in self.parts.packs}
+        left = []
+        for item in chunks:
+            part = self.parts.part(item)
+            if part is None or item not in parts[part]:
+                left.append(item)
+        progress.start("checking chunks", sum(self.parts.records[item].raw for item in left))
+        for done in ordered_map(self._check_group, self._groups(left)):
+            progress.advance(done)
+        progress.finish()
+
+    def _groups(self, chunks: Iterable[ObjectId]) -> Iterable[list[ObjectId]]:
+        """Return chunks so that one processor decodes those that stand on each other."""
         groups: dict[ObjectId, list[ObjectId]] = {}
         starts: dict[ObjectId, ObjectId] = {}
         for item in chunks:
             base = self.parts.records[item].entry.base
             starts[item] = item if base is None else starts.get(base, base)
             groups.setdefault(starts[item], []).append(item)
-        progress.start("checking chunks", sum(self.parts.records[item].raw for item in chunks))
-        for done in ordered_map(self._check_group, groups.values()):
-            progress.advance(done)
-        progress.finish()
+        return groups.values()
 
     def _check_group(self, group: list[ObjectId]) -> int:
         held = _Held()
@@ -174,10 +224,11 @@ class Incoming:
         return sum(self.parts.records[item].raw for item in group)
 
     def _decoded(self, wanted: ObjectId, held: _Held) -> Segments:
-        """Decode a chunk that was sent along its bases, from the nearest that is at hand."""
-        chain: list[ObjectId] = []
+        """Decode a chunk by the record that was sent, along bases from the nearest at hand."""
+        chain = [wanted]
         segments: Segments | None = None
-        following: ObjectId | None = wanted
+        # Not the chunk itself: that it is here, too, says nothing of the record.
+        following = self.parts.records[wanted].entry.base
         while following is not None:
             segments = held.get(following)
             if segments is None and self._from_store(following):
@@ -190,8 +241,7 @@ class Incoming:
         for item in reversed(chain):
             segments = self._one(item, segments)
             held.put(item, segments)
-        if segments is None:
-            raise missing(wanted)
+        assert segments is not None  # noqa: S101
         return segments
 
     def _from_store(self, item: ObjectId) -> bool:
@@ -223,6 +273,8 @@ class _Held:
         return found
 
     def put(self, item: ObjectId, segments: Segments) -> None:
+        before = self._found.pop(item, None)
+        self._bytes -= _size(before) if before else 0
         self._found[item] = segments
         self._bytes += _size(segments)
         while self._bytes > ROOM and len(self._found) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing, contextmanager
 
 from mvc.base import fileio
@@ -35,10 +35,12 @@ def receive(
     wants: Iterable[ObjectId],
     haves: Iterable[ObjectId] = (),
     progress: Progress = SILENT,
+    sound: Callable[[ObjectId], Container[ObjectId]] = lambda _: (),
 ) -> Iterator[None]:
     """Let what fetched commits and annotated tags lead to join; refs are to move inside.
 
-    `haves` are commits that this repository has completely. Nothing can be removed from the
+    `haves` are commits that this repository has completely; `sound` tells which chunks of a part
+    were verified before, see Incoming. Nothing can be removed from the
     repository before the block ends; the parts are dropped when it ends without an error. Raises
     MissingObjectError where something was neither sent nor there before, IntegrityError,
     FormatError or LimitError where what was sent is not what it claims; nothing has joined then,
@@ -49,7 +51,7 @@ def receive(
         repo.store.refresh()
         with damage_dropped(held, names), closing(Parts(held, names)) as sent:
             known = [item for item in haves if repo.store.index.kind(item) == "commit"]
-            incoming = Incoming(repo, sent, Counted(repo, known, whole=True))
+            incoming = Incoming(repo, sent, Counted(repo, known, whole=True), sound)
             arrivals = incoming.arrivals([start(incoming, item) for item in wants], progress)
             with joining(repo):
                 join(repo, incoming, arrivals, progress)

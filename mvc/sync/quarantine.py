@@ -32,6 +32,9 @@ INCOMING = "incoming"
 INDEX = "index.sqlite"
 _DAY_NS = 86_400 * 10**9
 
+Files = tuple[fileio.FileStat, fileio.FileStat | None]
+"""The head and the tail of a part, as they were found."""
+
 
 class Quarantine:
     """The parts that one asker has sent, or that one remote has given, below `folder`.
@@ -59,24 +62,44 @@ class Quarantine:
         Reads the body to its end. Raises FormatError, LimitError, IntegrityError, StorageError,
         and NotAllowedError where more would be held than is granted.
         """
+        arrived = self.receive(part, body)
+        if arrived is not None:
+            self.settle(arrived)
+
+    def receive(self, part: PartRequest | GiveReply, body: Iterator[bytes]) -> Arrived | None:
+        """Take in a part that `settle` is to make durable; None where it is here already."""
         size = part.head + part.tail
         if size > MAX_PART:
             raise LimitError(f"a part of {size} bytes is above the limit of {MAX_PART}")
         if self.has(part.name):
             _drain(body, size)
-            return
+            return None
         self._make_room(size)
         fileio.reap(self._scratch)
-        with fileio.Workspace(self._scratch) as workspace:
-            staged = _Staged(workspace.path, part)
-            try:
-                staged.write(body)
-                away = self.heads and not part.tail
-                found = HeadsStorage(staged) if away else staged
-                written = inspect(found, part.name.hex(), part.head, part.tail, away=away)
-                self._publish(staged, written)
-            finally:
-                staged.discard()
+        arrived = Arrived(fileio.Workspace(self._scratch), part)
+        try:
+            arrived.write(body)
+        except BaseException:
+            arrived.close()
+            raise
+        return arrived
+
+    def settle(self, arrived: Arrived) -> None:
+        """Verify what was received, and make it durable; see `take`."""
+        part = arrived.part
+        try:
+            away = self.heads and not part.tail
+            found = HeadsStorage(arrived) if away else arrived
+            written = inspect(found, part.name.hex(), part.head, part.tail, away=away)
+            self._publish(arrived, written)
+        finally:
+            arrived.close()
+
+    def files(self, part: ObjectId) -> Files | None:
+        """Return what tells the files of a part from any others, None if it is not here."""
+        names = (keys.pack_head(part.hex()), keys.pack_tail(part.hex()))
+        head, tail = (fileio.stat_file(self.folder / name) for name in names)
+        return None if head is None else (head, tail)
 
     def has(self, part: ObjectId) -> bool:
         """Tell whether a part is here."""
@@ -99,9 +122,8 @@ class Quarantine:
         """Remove parts; those that are not here are passed over."""
         names = [part.hex() for part in parts if self.has(part)]
         self._store.index.remove(names)
-        for name in names:
-            self._storage.delete(keys.pack_head(name))
-            self._storage.delete(keys.pack_tail(name))
+        for key in (keys.pack_head, keys.pack_tail):
+            self._storage.delete_all([key(name) for name in names])
 
     def forget_old(self, days: int = QUARANTINE_DAYS) -> None:
         """Remove everything if nothing came for so many days.
@@ -163,7 +185,7 @@ class Quarantine:
                 "the disk is nearly full", hint="free some space where the repository is"
             )
 
-    def _publish(self, staged: _Staged, written: Written) -> None:
+    def _publish(self, staged: Arrived, written: Written) -> None:
         head, tail = staged.sealed()
         for key, path in (
             (keys.pack_tail(written.name), tail),
@@ -175,14 +197,16 @@ class Quarantine:
         self._store.joined(written)
 
 
-class _Staged(LocalStorage):
+class Arrived(LocalStorage):
     """A part that has no name yet, as a storage to read it from."""
 
-    def __init__(self, folder: Path, part: PartRequest | GiveReply) -> None:
-        super().__init__(folder)
+    def __init__(self, workspace: fileio.Workspace, part: PartRequest | GiveReply) -> None:
+        super().__init__(workspace.path)
+        self.part = part
+        self._workspace = workspace
         self._announced = (part.head, part.tail)
-        self._head = fileio.StagedFile(folder)
-        self._tail = fileio.StagedFile(folder)
+        self._head = fileio.StagedFile(workspace.path)
+        self._tail = fileio.StagedFile(workspace.path)
         self._files = {
             keys.pack_head(part.name.hex()): self._head.path,
             keys.pack_tail(part.name.hex()): self._tail.path,
@@ -213,10 +237,11 @@ class _Staged(LocalStorage):
         tail = self._tail.seal() if self._tail.size else None
         return self._head.seal(), tail
 
-    def discard(self) -> None:
+    def close(self) -> None:
         """Remove the files."""
         self._head.discard()
         self._tail.discard()
+        self._workspace.close()
 
 
 def quarantine(

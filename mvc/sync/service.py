@@ -14,6 +14,7 @@ from mvc.base.errors import FormatError, LimitError, NotAllowedError, NotFoundEr
 from mvc.base.ids import ObjectId
 from mvc.repo.repository import Repository
 from mvc.sync.counted import Counted, Readable, pieces
+from mvc.sync.early import Early
 from mvc.sync.giving import Given
 from mvc.sync.grants import Grants
 from mvc.sync.limits import MAX_PIECE, MAX_PLAN, MAX_REFS, PART_BYTES
@@ -72,6 +73,7 @@ class Service:
         self._who = who or grants.name
         self._bounds = bounds or Bounds()
         self._held: Quarantine | None = None
+        self._early: Early | None = None
         self._counted: _Kept[Counted] = _Kept()
         self._given: _Kept[Given] = _Kept()
 
@@ -79,7 +81,10 @@ class Service:
         """Return the answer to a request, or raise MvcError (see mvc.sync.link.refusal)."""
         self._authorise(request)
         if isinstance(request, PartRequest):
-            self._quarantine().take(request, body)
+            held = self._quarantine()
+            held.take(request, body)
+            if self._early is not None:
+                self._early.add(request.name, self._latest)
             return Answer(Done(), iter(()))
         for _ in body:
             raise FormatError(f"a request of {request.VERB} has no body")
@@ -96,6 +101,9 @@ class Service:
 
     def close(self) -> None:
         """Release the quarantine's files; the repository stays open."""
+        if self._early is not None:
+            self._early.close()
+            self._early = None
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -114,6 +122,7 @@ class Service:
                 self._repo, self._who, most=bounds.quarantine_bytes, reserve=bounds.reserve_bytes
             )
             self._held.forget_old()
+            self._early = Early(self._repo, self._held)
         return self._held
 
     def _readable(self) -> Readable:
@@ -144,6 +153,12 @@ class Service:
             frozenset(readable), lambda: Counted(self._repo, readable, whole=whole)
         )
 
+    def _latest(self) -> Counted:
+        """Return what counts for the update to come, as far as it can be known before it."""
+        if self._grants.reads_all:
+            return Counted(self._repo, (), whole=True)
+        return self._counted.latest or Counted(self._repo, (), whole=False)
+
     def _missing(self, request: MissingRequest) -> MissingReply:
         counted, held = self._counting(request.bases), self._quarantine()
         return MissingReply(
@@ -151,10 +166,13 @@ class Service:
         )
 
     def _update(self, request: UpdateRequest) -> UpdateReply:
-        update = Update(self._repo, self._grants, self._who, request)
+        held = self._quarantine()
+        assert self._early is not None  # noqa: S101
+        self._early.close()
+        update = Update(self._repo, self._grants, self._who, request, self._early.sound)
         # A version that a ref leads to already is complete, whether it was named as a base or not.
         bases = dict.fromkeys([*request.bases, *(item.new for item in request.changes if item.new)])
-        return UpdateReply(update.run(self._quarantine(), lambda: self._counting(bases)))
+        return UpdateReply(update.run(held, lambda: self._counting(bases)))
 
     def _plan(self, request: PlanRequest) -> Answer:
         if request.depth or request.paths:
@@ -224,6 +242,11 @@ class _Kept(Generic[Value]):
 
     def __init__(self) -> None:
         self._values: OrderedDict[frozenset[ObjectId], Value] = OrderedDict()
+
+    @property
+    def latest(self) -> Value | None:
+        """What was asked for last."""
+        return next(reversed(self._values.values()), None)
 
     def get(self, key: frozenset[ObjectId], make: Callable[[], Value]) -> Value:
         """Return what is kept under a key, made anew where there is nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
@@ -29,12 +29,16 @@ NOT_ALLOWED, FORMAT, NOT_MOVED = "not-allowed", "format", "not-moved"
 
 @dataclass(slots=True)
 class Update:
-    """One update by one asker, who is called `who` in reflogs."""
+    """One update by one asker, who is called `who` in reflogs.
+
+    `sound` tells which chunks of a part were verified before; see Incoming.
+    """
 
     repo: Repository
     grants: Grants
     who: str
     request: UpdateRequest
+    sound: Callable[[ObjectId], Container[ObjectId]] = lambda _: ()
     _outcomes: dict[int, Outcome] = field(default_factory=dict)
     _used: set[ObjectId] = field(default_factory=set)
 
@@ -76,7 +80,7 @@ class Update:
         with ExitStack() as stack:
             with damage_dropped(held, parts):
                 sent = stack.enter_context(closing(Parts(held, parts)))
-                incoming = Incoming(self.repo, sent, counted)
+                incoming = Incoming(self.repo, sent, counted, self.sound)
                 arrivals = incoming.arrivals(start(incoming, item) for item in dict.fromkeys(new))
             self._judge_versions(incoming)
             if self._goes_on():
