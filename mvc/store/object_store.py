@@ -202,9 +202,9 @@ class ObjectStore:
             self._cache.clear()
             self.refresh()
 
-    def joined(self, pack: Written) -> None:
-        """Index a pack that has just been published."""
-        self.index.add([pack])
+    def joined(self, *packs: Written) -> None:
+        """Index packs that have just been published."""
+        self.index.add(packs)
 
     def close(self) -> None:
         """Close the index."""

@@ -15,8 +15,9 @@ from mvc.base.errors import IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.repo.repository import Repository
 from mvc.storage import keys
-from mvc.store.directory import ChunkEntry, PackEntry
+from mvc.store.directory import ChunkEntry
 from mvc.store.pack import FOOTER, HEAD_MAGIC, TAIL_FOOTER, TAIL_MAGIC
+from mvc.store.rows import Written
 from mvc.sync.parts import Held, Parts
 
 LEAST_BYTES = 4 << 20
@@ -34,6 +35,7 @@ class Adopter:
         self._repo = repo
         self._parts = parts
         self._wanted = frozenset(wanted)
+        self._depths: dict[ObjectId, int] = {}
 
     def run(self) -> None:
         """Let those parts join that can, durably, each behind those that it stands on."""
@@ -45,20 +47,23 @@ class Adopter:
                 above.setdefault(other, []).append(name)
         # Parts that stand on each other are never ready.
         ready = [name for name in left if not below[name]]
-        while ready:
-            name = ready.pop()
-            # One that has joined meanwhile may hold the same.
-            if self._is_new(left[name]) and self._fits_in(left[name].entries()):
-                self._adopt(name)
-            for other in above.get(name, ()):
-                below[other].discard(name)
-                if not below[other]:
-                    ready.append(other)
+        joined: list[Written] = []
+        try:
+            while ready:
+                name = ready.pop()
+                if self._fits_in(left[name]) and self._adopt(name):
+                    joined.append(left[name].written)
+                    self._note(left[name])
+                for other in above.get(name, ()):
+                    below[other].discard(name)
+                    if not below[other]:
+                        ready.append(other)
+        finally:
+            self._repo.store.joined(*joined)
 
     def _below(self, name: ObjectId, held: Held) -> set[ObjectId]:
         """Return the other parts that hold what records of a part stand on."""
-        chunks = [entry for entry in held.entries() if isinstance(entry, ChunkEntry)]
-        found = {self._parts.part(other) for entry in chunks for other in entry.references}
+        found = {self._parts.part(other) for entry in held.chunks() for other in entry.references}
         return {part for part in found if part is not None and part != name}
 
     def _is_fit(self, name: ObjectId, held: Held) -> bool:
@@ -82,19 +87,25 @@ class Adopter:
             for row in held.written.rows
         )
 
-    def _fits_in(self, entries: Iterable[PackEntry]) -> bool:
+    def _note(self, held: Held) -> None:
+        """Note how deep the records lie that have joined: the index learns of all at the end."""
+        self._depths.update((entry.id, entry.depth) for entry in held.chunks())
+
+    def _fits_in(self, held: Held) -> bool:
         """Tell whether what a part stands on is here or in it, and of less depth."""
-        chunks = {entry.id: entry for entry in entries if isinstance(entry, ChunkEntry)}
-        for entry in chunks.values():
+        depths = {entry.id: entry.depth for entry in held.chunks()}
+        for entry in held.chunks():
             for other in entry.references:
-                if other in chunks:
-                    if chunks[other].depth >= entry.depth:
+                depth = depths.get(other, self._depths.get(other))
+                if depth is None:
+                    if next(self._repo.store.records(other, entry.depth), None) is None:
                         return False
-                elif next(self._repo.store.records(other, entry.depth), None) is None:
+                elif depth >= entry.depth:
                     return False
         return True
 
-    def _adopt(self, name: ObjectId) -> None:
+    def _adopt(self, name: ObjectId) -> bool:
+        """Give the files of a part their names as a pack; False where that cannot be."""
         storage = self._repo.store.storage
         with fileio.Workspace(self._repo.scratch) as workspace:
             for key in (keys.pack_tail(name.hex()), keys.pack_head(name.hex())):
@@ -103,13 +114,13 @@ class Adopter:
                     continue
                 linked = workspace.path / "adopted"
                 if not fileio.link(source, linked):
-                    return
+                    return False
                 if not storage.write_new(key, linked) and not self._is_same(key, source):
                     raise IntegrityError(
                         f"{key} is there already and damaged",
                         hint="run `mvc fsck` to see what it affects",
                     )
-        self._repo.store.joined(self._parts.packs[name].written)
+        return True
 
     def _is_same(self, key: str, source: Path) -> bool:
         storage = self._repo.store.storage

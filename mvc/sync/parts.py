@@ -41,6 +41,10 @@ class Held(NamedTuple):
         """Return the entries of its directory."""
         return [entry for _, entry in parse(self.directory, whole=True)]
 
+    def chunks(self) -> list[ChunkEntry]:
+        """Return those of chunks."""
+        return [entry for entry in self.entries() if isinstance(entry, ChunkEntry)]
+
 
 class Parts:
     """What some parts of a quarantine hold. Objects are read as from any store.
