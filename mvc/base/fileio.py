@@ -179,6 +179,49 @@ def _scan(path: Path) -> list[os.DirEntry[str]]:
         return sorted(items, key=lambda item: item.name)
 
 
+def below(root: Path, beginning: str = "") -> list[tuple[str, int]]:
+    """Return the regular files below a directory, by path from there with `/`, and their sizes.
+
+    Only what starts with `beginning` is looked at. Nothing is below what does not exist.
+    """
+    found: list[tuple[str, int]] = []
+    pending = [""]
+    top = f"{root}/"
+    while pending:
+        stem = pending.pop()
+        with _translated("list", root):
+            try:
+                with os.scandir(top + stem) as items:
+                    entries = list(items)
+            except (FileNotFoundError, NotADirectoryError):
+                # Gone meanwhile, as it may.
+                continue
+            for item in entries:
+                if not stem and not item.name.startswith(beginning):
+                    continue
+                if item.is_dir(follow_symlinks=False):
+                    pending.append(f"{stem}{item.name}/")
+                elif item.is_file(follow_symlinks=False):
+                    with suppress(FileNotFoundError):
+                        found.append((stem + item.name, item.stat(follow_symlinks=False).st_size))
+    return found
+
+
+def children(path: Path) -> list[tuple[str, bool]]:
+    """Return the names in a directory of files and of directories, and which are the latter."""
+    with _translated("list", path):
+        try:
+            with os.scandir(path) as items:
+                every = [(item, item.is_dir(follow_symlinks=False)) for item in items]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [
+            (item.name, is_folder)
+            for item, is_folder in every
+            if is_folder or item.is_file(follow_symlinks=False)
+        ]
+
+
 def names(path: Path) -> list[str]:
     """Return the sorted names in a directory, an empty list where it does not exist."""
     try:

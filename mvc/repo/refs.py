@@ -6,7 +6,8 @@ HEAD is `ref: refs/heads/NAME` or an object id; every other ref is an object id.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
 DEFAULT_BRANCH = "main"
+FEW = 8
+"""New refs whose folders are looked into one by one."""
 _SYMBOLIC = "ref: "
 
 
@@ -147,15 +150,20 @@ class Refs:
     ) -> dict[str, MvcError]:
         """Move refs as `update` does, each on its own; return why some did not move, by name.
 
-        The names that are taken are listed once, if there are new ones.
+        If many are new, the names that are taken are listed once.
         """
+        every = list(moves)
+        many = sum(old is None and new is not None for _, old, new, _ in every) > FEW
         taken: _Taken | None = None
         refused: dict[str, MvcError] = {}
-        for name, old, new, change in moves:
+        for name, old, new, change in every:
             try:
                 if old is None and new is not None:
-                    taken = taken or _Taken(self.names())
-                    taken.check_free(name)
+                    if many:
+                        taken = taken or _Taken(self.names())
+                        taken.check_free(name)
+                    else:
+                        self._check_free(name)
                 self._update(name, old, new, change)
             except (NegativeAnswer, RemoteMovedError, IntegrityError) as error:
                 refused[name] = error
@@ -224,7 +232,31 @@ class Refs:
         return list(found)
 
     def _check_free(self, name: str) -> None:
-        _Taken(self.names()).check_free(name)
+        """Raise NegativeAnswer if a ref cannot be called so; looks into its folders alone."""
+        parts = folded(name).split("/")
+        folders = [parts[0]]
+        for depth in range(2, len(parts) + 1):
+            wanted = "/".join(parts[:depth])
+            below: list[str] = []
+            for key in self._called(folders, wanted):
+                if key.endswith("/"):
+                    below.append(key[:-1])
+                elif depth < len(parts) or keys.ref_of(key) != name:
+                    raise _clashing(name, keys.ref_of(key))
+            folders = below
+        for folder in folders:
+            for item in self._storage.list(f"{folder}/"):
+                raise _clashing(name, keys.ref_of(item.key))
+
+    def _called(self, folders: Iterable[str], wanted: str) -> Iterator[str]:
+        """Yield keys and folders of keys right in some folders whose names are `wanted`, folded."""
+        for folder in folders:
+            for child in self._storage.names(folder):
+                key = f"{folder}/{child}"
+                # What has no ref's name is none.
+                with suppress(FormatError):
+                    if folded(keys.ref_of(key.removesuffix("/"))) == wanted:
+                        yield key
 
     def _log(self, name: str, change: Change, before: bytes = b"") -> None:
         if self._logs is None:
@@ -281,10 +313,14 @@ class _Taken:
         others += [same if same != name else None, *sorted(self._below.get(folded(name), ()))[:1]]
         for other in others:
             if other is not None:
-                raise NegativeAnswer(
-                    f"{short(name)} cannot exist beside {short(other)}",
-                    hint="choose another name, or delete the other first",
-                )
+                raise _clashing(name, other)
+
+
+def _clashing(name: str, other: str) -> NegativeAnswer:
+    return NegativeAnswer(
+        f"{short(name)} cannot exist beside {short(other)}",
+        hint="choose another name, or delete the other first",
+    )
 
 
 def _above(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The storage protocol: everything durable goes through these six calls.
+"""The storage protocol: everything durable goes through these seven calls.
 
 Keys are relative paths of portable characters, from `mvc.storage.keys`. The contract is the suite
 in tests/storage/contract.py; every implementation and wrapper passes it.
@@ -51,6 +51,13 @@ class Storage(Protocol):
 
     def list(self, prefix: str) -> list[Listed]:
         """Return the keys that start with `prefix`, in order, with the sizes of their values."""
+        ...
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Return the parts of keys that come next behind `folder` and a `/`, in order.
+
+        Those that further parts follow end with `/`; nothing may be left behind them any more.
+        """
         ...
 
     def delete(self, key: str) -> None:

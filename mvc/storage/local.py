@@ -78,23 +78,15 @@ class LocalStorage:
     def list(self, prefix: str) -> list[Listed]:
         """See Storage."""
         folder, _, beginning = prefix.rpartition("/")
-        start = self.root / folder if folder else self.root
-        if not fileio.is_dir(start):
-            return []
+        found = fileio.below(self.root / folder if folder else self.root, beginning)
         stem = f"{folder}/" if folder else ""
-        found = (
-            Listed(stem + "/".join(entry.parts), entry.stat.size)
-            for entry in fileio.walk_files(
-                start, (), lambda path: path.parent != start or path.name.startswith(beginning)
-            )
-        )
-        try:
-            return sorted(
-                item for item in found if item.key.startswith(prefix) and is_key(item.key)
-            )
-        except NotFoundError:
-            # The folder was there a moment ago: its last value has been deleted.
-            return []
+        return sorted(Listed(stem + name, size) for name, size in found if is_key(stem + name))
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """See Storage."""
+        found = fileio.children(self._path(folder))
+        kept = (f"{name}/" if is_folder else name for name, is_folder in found if is_key(name))
+        return tuple(sorted(kept))
 
     def delete(self, key: str) -> None:
         """See Storage."""

@@ -63,6 +63,12 @@ class MemoryStorage:
             found = [item for item in self._values.items() if item[0].startswith(prefix)]
         return sorted(Listed(key, len(value)) for key, value in found)
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        """See Storage."""
+        behind = [item.key.removeprefix(f"{folder}/") for item in self.list(f"{folder}/")]
+        found = {first + more for first, more, _ in (key.partition("/") for key in behind)}
+        return tuple(sorted(found))
+
     def delete(self, key: str) -> None:
         """See Storage."""
         with self._guard:

@@ -189,6 +189,10 @@ class OffloadingStorage:
         """See Storage."""
         return self._inner.list(prefix)
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        """See Storage."""
+        return self._inner.names(folder)
+
     def delete(self, key: str) -> None:
         """See Storage."""
         self._inner.delete(key)

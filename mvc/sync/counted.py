@@ -21,13 +21,21 @@ from mvc.storage import keys
 from mvc.sync.closure import Found, walk
 from mvc.sync.grants import Grants
 
+MAX_SEEN = 1 << 15
+
 
 class Readable:
-    """The refs that an asker may read, and what they lead to by history alone."""
+    """The refs that an asker may read, and what they lead to by history alone.
 
-    def __init__(self, repo: Repository, grants: Grants) -> None:
+    `seen` is filled with refs by what they pointed at, and is where they are looked for first.
+    """
+
+    def __init__(
+        self, repo: Repository, grants: Grants, seen: dict[ObjectId, str] | None = None
+    ) -> None:
         self._repo = repo
         self._grants = grants
+        self._seen = {} if seen is None else seen
 
     def refs(self, prefixes: Iterable[str] = (keys.REFS,)) -> dict[str, ObjectId]:
         """Return the refs that start with a prefix, in order; others are as if they were not."""
@@ -43,7 +51,19 @@ class Readable:
                     target = self._repo.refs.get(name)
                     if target is not None:
                         found[name] = target
+        if len(self._seen) > MAX_SEEN:
+            self._seen.clear()
+        self._seen.update((target, name) for name, target in found.items())
         return found
+
+    def _is_seen(self, item: ObjectId) -> bool:
+        """Tell whether the ref that pointed at an object still does, and may be read."""
+        name = self._seen.get(item)
+        if name is None or not self._grants.allows("read", name):
+            return False
+        with suppress(IntegrityError):
+            return self._repo.refs.get(name) == item
+        return False
 
     @cached_property
     def targets(self) -> frozenset[ObjectId]:
@@ -63,7 +83,9 @@ class Readable:
         """Return those of some ids that are commits which refs lead to."""
         store = self._repo.store
         asked = [item for item in dict.fromkeys(wanted) if store.index.kind(item) == "commit"]
-        left = set(asked) - self.tips
+        left = {item for item in asked if not self._is_seen(item)}
+        if left:
+            left -= self.tips
         if left:
             for version in history.walk(self._repo, self.tips):
                 left.discard(version.id)
@@ -73,8 +95,10 @@ class Readable:
 
     def wanted(self, item: ObjectId) -> Found:
         """Return the commit or tag that may be asked for, or raise NotFoundError."""
-        if item in self.targets and self._repo.store.kind(item) == "tag":
-            return Found(item, "tag")
+        if self._repo.store.kind(item) == "tag":
+            if self._is_seen(item) or item in self.targets:
+                return Found(item, "tag")
+            raise NotFoundError(f"there is no version {item.hex()[:12]} here")
         if self.commits([item]):
             return Found(item, "commit")
         raise NotFoundError(f"there is no version {item.hex()[:12]} here")

@@ -74,6 +74,8 @@ class Service:
         self._bounds = bounds or Bounds()
         self._held: Quarantine | None = None
         self._early: Early | None = None
+        # Refs by what they pointed at: of thousands, few need to be read again then.
+        self._seen: dict[ObjectId, str] = {}
         self._counted: _Kept[Counted] = _Kept()
         self._given: _Kept[Given] = _Kept()
 
@@ -126,7 +128,7 @@ class Service:
         return self._held
 
     def _readable(self) -> Readable:
-        return Readable(self._repo, self._grants)
+        return Readable(self._repo, self._grants, self._seen)
 
     def _refs(self, request: RefsRequest) -> RefsReply:
         found = self._readable().refs(request.prefixes)

@@ -142,6 +142,14 @@ class StorageContract:
         assert storage.list("nothing/") == []
         assert storage.list("refs/heads/b/") == []
 
+    def test_a_folder_tells_what_is_right_in_it(self, storage: Storage) -> None:
+        for key in ("refs/heads/b", "refs/heads/a/c", "refs/heads/a/d", "refs/heads/a-c", "refs/x"):
+            storage.write_new(key, b"value")
+        assert storage.names("refs/heads") == ("a-c", "a/", "b")
+        assert storage.names("refs") == ("heads/", "x")
+        assert storage.names("refs/heads/b") == ()
+        assert storage.names("refs/tags") == ()
+
     def test_deleting_is_done_once_or_twice(self, storage: Storage) -> None:
         storage.write_new(KEY, b"value")
         assert storage.read_range(KEY, 0, 5) == b"value"

@@ -42,6 +42,10 @@ class FaultyStorage:
         self._enter("list", prefix)
         return self.inner.list(prefix)
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        self._enter("names", folder)
+        return self.inner.names(folder)
+
     def delete(self, key: str) -> None:
         self._enter("delete", key)
         self.inner.delete(key)

@@ -417,3 +417,43 @@ def test_a_ref_that_takes_signed_versions_only_takes_no_other(
     settings.unlink()
     assert pushing.service._quarantine().parts() == sorted(names), "what was sent is not to blame"
     assert pushing.update(Change(MAIN, None, two, False), bases=[one]) == {MAIN: "ok"}
+
+
+def test_a_base_that_no_ref_leads_to_any_more_is_none_though_one_did(
+    world: World, server: Repository
+) -> None:
+    one = world.save(model(1)).id
+    client(world, server).push(one)
+    spy = client(world, server, Grants("spy", frozenset({Grant("read", MAIN)})))
+    assert spy.refs().refs[0].target == one
+    tree = world.repo.commit(one).tree
+    assert spy.missing([tree], [one]) == set()
+    server.refs.update(MAIN, one, None, server.change(one, None, "test"))
+    server.refs.update(OWN, None, one, server.change(None, one, "test"))
+    assert spy.missing([tree], [one]) == {tree}
+    with pytest.raises(NotFoundError):
+        spy.ask(PlanRequest((one,), ()))
+
+
+def test_few_refs_of_thousands_are_read_for_a_push(
+    world: World, server: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world.save(model(1)).id
+    client(world, server).push(one)
+    for number in range(50):
+        ref = f"refs/heads/devices/cam-{number}/main"
+        server.refs.update(ref, None, one, server.change(None, one, "test"))
+    two = world.save(model(1, 1e-5)).id
+    pushing = client(world, server)
+    pushing.refs(MAIN)
+    read: list[str] = []
+    real = type(server.storage).read
+
+    def noted(self: object, key: str) -> bytes:
+        read.append(key)
+        return real(self, key)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(server.storage), "read", noted)
+    pushing.send(pushing.plan(two, [one]))
+    assert pushing.update(Change(MAIN, one, two, False), bases=[one]) == {MAIN: "ok"}
+    assert {key for key in read if key.startswith("refs/")} == {MAIN}
