@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -252,7 +253,8 @@ class Campaign:
                 assert self.tries < 10 * times, "commands end before they can be killed"
                 self._next()
                 go(child)
-                code = self._struck(child, self._draw.uniform(0, longest))
+                code, lasted = self._struck(child, self._draw.uniform(0, longest))
+                longest = min(longest, lasted)
                 # The next one starts while the last one is looked into.
                 child = started(self._site, self._number + 1)
                 self._site.looked_into(self._number, code)
@@ -280,9 +282,17 @@ class Campaign:
             self._site.looked_into(self._number, 0)
         return longest
 
-    def _struck(self, child: subprocess.Popen[str], after: float) -> int:
-        """Kill the server and the client in turn; return how the client ended."""
-        time.sleep(after)
+    def _struck(self, child: subprocess.Popen[str], after: float) -> tuple[int, float]:
+        """Kill the server and the client in turn.
+
+        Return how the client ended, and after how long where nobody killed it.
+        """
+        begun = time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(after)
+            _, errors = child.communicate(timeout=PATIENCE)
+            assert child.returncode == 0, errors
+            return 0, time.monotonic() - begun
         path = self._site.place.url.startswith("..")
         if path or self.killed["client"] <= self.killed["server"]:
             child.kill()
@@ -293,7 +303,7 @@ class Campaign:
             self.killed["server"] += self._site.place.kill(child)
             _, errors = child.communicate(timeout=PATIENCE)
             assert child.returncode in (0, NETWORK), errors
-        return child.returncode
+        return child.returncode, math.inf
 
 
 def campaign(
