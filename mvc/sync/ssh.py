@@ -28,6 +28,7 @@ _REFUSED = (
     "Bad configuration option",
     "invalid option",
 )
+_WAS_UP = re.compile(r"^client_loop: |^Connection to \S+ closed", re.MULTILINE)
 _ENDED: dict[int, type[MvcError]] = {
     2: UsageError,
     3: NotFoundError,
@@ -72,7 +73,7 @@ def ended(host: str, status: int, lines: Sequence[str], *, begun: bool = False) 
     """
     text = "\n".join(lines)
     last = lines[-1] if lines else ""
-    if begun:
+    if begun or _WAS_UP.search(text):
         return NetworkError(f"the connection to {host} was cut off")
     if status == UNREACHABLE:
         kind = FutileError if any(sign in text for sign in _REFUSED) else UnreachableError

@@ -66,6 +66,9 @@ def test_a_path_is_one_word_for_every_shell_or_is_refused(path: str) -> None:
     [
         (255, "connect to hub: No route", UnreachableError, "ssh cannot reach hub: connect"),
         (255, "", UnreachableError, "ssh cannot reach hub"),
+        (255, "client_loop: send disconnect: Broken pipe", NetworkError, "hub was cut off"),
+        (255, "Connection to hub closed by remote host.", NetworkError, "hub was cut off"),
+        (255, "Connection closed by 10.0.0.1 port 22", UnreachableError, "ssh cannot reach hub"),
         (255, "ada@hub: Permission denied (publickey).", FutileError, "cannot reach hub: ada"),
         (255, "Host key verification failed.", FutileError, "Host key verification failed"),
         (127, "sh: 1: mvc: not found", FutileError, "hub has no mvc"),
