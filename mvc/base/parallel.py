@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
+from threading import local
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -24,7 +25,14 @@ def worker_count() -> int:
 @cache
 def pool() -> ThreadPoolExecutor:
     """Return the process-wide pool, made at first use."""
-    return ThreadPoolExecutor(max_workers=worker_count(), thread_name_prefix="mvc")
+    return ThreadPoolExecutor(worker_count(), thread_name_prefix="mvc", initializer=_begin)
+
+
+_here = local()
+
+
+def _begin() -> None:
+    _here.works = True
 
 
 def ordered_map(
@@ -42,8 +50,12 @@ def ordered_map(
     tells the bytes of an item, up to `PATIENCE` times as many are computed while an earlier one
     takes long, as long as they have `ROOM` bytes together: no worker waits for a slow neighbour.
     If `eager`, they are computed whether or not one does, for a consumer that is slow at times.
-    An error stops the iteration after work under way has ended.
+    An error stops the iteration after work under way has ended. Within work of the pool, which
+    would wait for itself, items are computed one after another.
     """
+    if getattr(_here, "works", False):
+        yield from map(function, items)
+        return
     limit = ahead or 2 * worker_count()
     waiting: deque[Future[Result]] = deque()
     sizes: deque[int] = deque()

@@ -159,3 +159,12 @@ def test_an_eager_map_works_ahead_of_a_slow_consumer_within_bounds() -> None:
     assert next(results) == 0
     assert len(drawn) == 2 * parallel.PATIENCE
     assert list(results) == list(range(1, 1000))
+
+
+def test_a_map_within_work_of_the_pool_does_not_wait_for_itself() -> None:
+    def outer(item: int) -> list[int]:
+        return list(ordered_map(lambda inner: inner * item, range(5), ahead=1))
+
+    assert list(ordered_map(outer, range(20))) == [
+        [item * n for n in range(5)] for item in range(20)
+    ]
