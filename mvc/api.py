@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mvc.repo.arrays import TensorFile
     from mvc.repo.holdings import Tally, VersionUse
+    from mvc.store.tails import TailSource
 
 DEFAULT_PATH = "model.safetensors"
 
@@ -71,6 +72,13 @@ class Repository:
 
     def __init__(self, inner: _Repository) -> None:
         self._inner = inner
+        inner.opener = self._lower_bits
+
+    def _lower_bits(self, where: str) -> TailSource:
+        from mvc.ops.links import Access
+        from mvc.ops.tails import source
+
+        return source(self._inner, where, Access())
 
     @classmethod
     def open(cls, path: str | Path = ".", *, author: str | None = None) -> Self:

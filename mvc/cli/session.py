@@ -18,6 +18,7 @@ from mvc.base.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from mvc.repo.repository import Environment, Repository
+    from mvc.store.tails import TailSource
 
 _STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 
@@ -51,7 +52,15 @@ class Session:
             from mvc.repo.repository import Repository
 
             self._repo = Repository.discover(self.directory, self.environment())
+            self._repo.opener = self._lower_bits
         return self._repo
+
+    def _lower_bits(self, where: str) -> TailSource:
+        """Return who gives lower bits that are at a remote."""
+        from mvc.cli.remoting import access
+        from mvc.ops.tails import source
+
+        return source(self.repo, where, access(self))
 
     @property
     def progress(self) -> Progress:

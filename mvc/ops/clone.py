@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mvc.base import fileio
+from mvc.base.dtypes import check_precision
 from mvc.base.errors import MvcError, NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
@@ -15,6 +16,7 @@ from mvc.ops.checkout import checkout
 from mvc.ops.fetch import FetchRequest, FetchResult, bring, mirror
 from mvc.ops.links import Access, located, opened
 from mvc.ops.pull import forward
+from mvc.ops.tails import let_ask
 from mvc.repo import remotes
 from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, TAGS
 from mvc.repo.remotes import DEFAULT, Remote
@@ -27,17 +29,24 @@ COPY = "copy"
 
 @dataclass(frozen=True, slots=True)
 class CloneRequest:
-    """What to copy where; `branch` is a branch or tag to begin at, by default theirs."""
+    """What to copy where; `branch` is a branch or tag to begin at, by default theirs.
+
+    At `precision` 16 the lower bits of floats stay there, also those of later fetches.
+    """
 
     url: str
     target: Path
     bare: bool = False
     branch: str | None = None
+    precision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CloneResult:
-    """Where the copy is, and at what; `commit` is None where there was nothing to copy."""
+    """Where the copy is, and at what; `commit` is None where there was nothing to copy.
+
+    `reduced` are the files that were written at reduced precision.
+    """
 
     folder: Path
     bare: bool
@@ -45,6 +54,7 @@ class CloneResult:
     commit: ObjectId | None
     written: int
     fetched: FetchResult
+    reduced: tuple[str, ...] = ()
 
 
 def clone(
@@ -59,7 +69,9 @@ def clone(
     nothing stays.
     """
     access = access or Access()
-    remote = Remote(DEFAULT, str(located(request.url, access.here)))
+    check_precision(request.precision)
+    url = str(located(request.url, access.here))
+    remote = Remote(DEFAULT, url, precision=request.precision)
     target = request.target
     if fileio.lexists(target) and (not fileio.is_dir(target) or fileio.names(target)):
         if not fileio.lexists(_beside(target) / COPY):
@@ -73,6 +85,7 @@ def clone(
         with Repository.init(staged, bare=request.bare, environment=environment) as repo:
             if not remotes.remotes(repo):
                 remotes.add(repo, remote)
+            let_ask(repo, access)
             with opened(repo, remote, access) as link:
                 done = _filled(repo, remote, link, request, progress)
         fileio.publish(staged, target)
@@ -127,7 +140,7 @@ def _clear_other(staged: Path, remote: Remote, request: CloneRequest) -> None:
         return
     folder = staged if request.bare else staged / ".mvc"
     with suppress(MvcError), Repository(folder, None) as repo:
-        if [known.url for known in remotes.remotes(repo)] in ([], [remote.url]):
+        if remotes.remotes(repo) in ([], [remote]):
             return
     fileio.remove_tree(staged)
 
@@ -147,14 +160,14 @@ def _filled(
     branch = (ref or BRANCHES + DEFAULT_BRANCH).removeprefix(BRANCHES)
     commit = listing.refs[ref] if ref else None
     written = 0
+    reduced: tuple[str, ...] = ()
     if ref is None or ref.startswith(BRANCHES):
         _point(repo, BRANCHES + branch)
     if ref and not request.bare:
-        written = _written(repo, remote, ref, found, progress)
+        written, reduced = _written(repo, remote, ref, found, progress)
     head = repo.refs.head()
-    return CloneResult(
-        request.target, request.bare, head.branch, head.commit or commit, written, found
-    )
+    at = head.commit or commit
+    return CloneResult(request.target, request.bare, head.branch, at, written, found, reduced)
 
 
 def _begin(listing: Listing, wanted: str | None, remote: Remote) -> str | None:
@@ -180,14 +193,16 @@ def _point(repo: Repository, ref: str) -> None:
 
 def _written(
     repo: Repository, remote: Remote, ref: str, found: FetchResult, progress: Progress
-) -> int:
-    """Write the files of the version that the copy begins at."""
+) -> tuple[int, tuple[str, ...]]:
+    """Write the files of the version that the copy begins at; return how many, and which short."""
     if ref.startswith(TAGS):
-        return checkout(repo, ref, detach=True, progress=progress).written
+        done = checkout(repo, ref, detach=True, precision=remote.precision, progress=progress)
+        return done.written, done.reduced
     local = remote.tracked(ref) or ref
     target = repo.refs.get(local)
     if target is None:
         raise NotFoundError(f"{ref} has gone meanwhile", hint="run the same command again")
     remotes.follow(repo, ref.removeprefix(BRANCHES), remote.name, ref)
     head = repo.refs.head()
-    return forward(repo, found, head, local, target, progress, "clone").written
+    moved = forward(repo, found, head, local, target, progress, "clone")
+    return moved.written, moved.reduced

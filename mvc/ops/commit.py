@@ -111,6 +111,7 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
             tx.stored_bytes,
             (
                 *remarks,
+                *_unreached(repo),
                 *(f"{path}: {item.warning}" for path, item in stored.items() if item.warning),
             ),
         )
@@ -174,6 +175,16 @@ def declared_base(
             raise
         return None, (f"the setting commit.base has no effect: {error.message}",)
     return (None if found == parent else found), ()
+
+
+def _unreached(repo: Repository) -> tuple[str, ...]:
+    """Say what chunks were stored alone for, though they resemble others."""
+    failures = repo.store.tails.failures if repo.store.tails is not None else {}
+    return tuple(
+        f"stored without differences, as the lower bits of what came before are out of reach: "
+        f"{message}"
+        for message in dict.fromkeys(failures.values())
+    )
 
 
 def _same(store: ObjectStore, before: Entry, now: Ingested) -> bool:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 
+from mvc.base.dtypes import check_precision
 from mvc.base.errors import MvcError, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.ops.links import Access, opened
+from mvc.ops.tails import let_ask
 from mvc.repo import remotes, revisions
 from mvc.repo.refs import BRANCHES, TAGS, Change
 from mvc.repo.remotes import Remote
@@ -30,6 +32,8 @@ class FetchRequest:
     """From which remote (None: the usual one), which of its branches (none: all, and tags).
 
     `prune` drops what is gone there. Tags that are at another version here move with `force` only.
+    At `precision` 16 the lower bits of floats stay there; without it, what the remote's settings
+    say.
     """
 
     remote: str | None = None
@@ -37,6 +41,7 @@ class FetchRequest:
     prune: bool = False
     tags: bool = True
     force: bool = False
+    precision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,10 @@ def fetch(
         if request.remote is None
         else remotes.find(repo, request.remote)
     )
-    with opened(repo, remote, access or Access()) as link:
+    access = access or Access()
+    check_precision(request.precision)
+    let_ask(repo, access)
+    with opened(repo, remote, access) as link:
         listing = _listed(link, remote, request, Memory(repo, remote.url))
         if listing.same:
             return FetchResult(remote.name, remote.url, (), head=listing.head)
@@ -98,7 +106,8 @@ def bring(
 ) -> FetchResult:
     """Bring what was listed, and note where the branches are there."""
     memory = Memory(repo, remote.url)
-    with closing(quarantine(repo, f"remote {memory.key}")) as held:
+    heads = bool(request.precision or remote.precision)
+    with closing(_quarantine(repo, memory, heads=heads)) as held:
         return _Fetch(repo, remote, link, held, progress).run(request, listing, memory)
 
 
@@ -110,10 +119,16 @@ def mirror(
     wanted = [
         (ref, ref, here.get(ref), new) for ref, new in listing.refs.items() if here.get(ref) != new
     ]
-    with closing(quarantine(repo, f"remote {Memory(repo, remote.url).key}")) as held:
+    heads = remote.precision is not None
+    with closing(_quarantine(repo, Memory(repo, remote.url), heads=heads)) as held:
         found = _Fetch(repo, remote, link, held, progress).moved(wanted, listing)
         held.drop(held.parts())
         return found
+
+
+def _quarantine(repo: Repository, memory: Memory, *, heads: bool) -> Quarantine:
+    """Return where parts of a remote wait; those without tails have a place of their own."""
+    return quarantine(repo, f"remote {memory.key}{' heads' * heads}", heads=heads)
 
 
 def _listed(link: Link, remote: Remote, request: FetchRequest, memory: Memory) -> Listing:
@@ -238,8 +253,9 @@ class _Fetch:
         haves = self._haves(group, tips)
         if not wants:
             return self._move(group)
+        source = self._remote.name if self._held.heads else None
         with fetched(
-            self._repo, self._link, wants, haves, self._held, part_bytes, self._progress
+            self._repo, self._link, wants, haves, self._held, part_bytes, self._progress, source
         ) as sums:
             rows = self._move(group)
         self._sums.parts += sums.parts

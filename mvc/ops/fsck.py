@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mvc.base.errors import MvcError, TailAwayError
@@ -23,6 +23,7 @@ from mvc.storage import keys
 from mvc.store.chunks import load, load_top
 from mvc.store.copies import faults
 from mvc.store.object_store import ObjectStore
+from mvc.store.tails import is_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,18 @@ def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) 
 
     Every copy of every object is read and hashed, whether a version needs it or not; `quick`
     leaves out the chunks' content. Then every version that a ref or reflog names is walked for
-    missing objects.
+    missing objects. Lower bits that are at a remote are not asked for.
     """
+    if repo.store.tails is not None:
+        repo.store.tails.asks_remotes = False
+    try:
+        return _checked_all(repo, progress, quick=quick)
+    finally:
+        if repo.store.tails is not None:
+            repo.store.tails.asks_remotes = True
+
+
+def _checked_all(repo: Repository, progress: Progress, *, quick: bool) -> FsckReport:
     repo.store.rebuild()
     problems = [Problem(why, f"pack {name}") for name, why in repo.store.damaged.items()]
     bad, copies = ({}, []) if quick else _bad_chunks(repo, progress)
@@ -91,7 +102,15 @@ def fsck(repo: Repository, *, quick: bool = False, progress: Progress = SILENT) 
     ]
     counts = repo.store.index.counts()
     packs = len(repo.store.index.packs()) + len(repo.store.damaged)
-    return FsckReport(sum(counts.values()), packs, tuple(problems), places(repo))
+    return FsckReport(sum(counts.values()), packs, tuple(problems), _places(repo))
+
+
+def _places(repo: Repository) -> tuple[Place, ...]:
+    unasked = "`mvc fetch --full` brings and verifies them"
+    return tuple(
+        replace(place, problem=unasked) if is_remote(place.source) else place
+        for place in places(repo)
+    )
 
 
 def _bad_chunks(repo: Repository, progress: Progress) -> tuple[dict[ObjectId, str], list[Problem]]:

@@ -25,7 +25,7 @@ from mvc.storage import keys
 from mvc.store.directory import ChunkEntry
 from mvc.store.locks import maintenance, pinned
 from mvc.store.tail_packs import copy_tail, lower_chunks, rebuild
-from mvc.store.tails import StoreSource
+from mvc.store.tails import StoreSource, is_remote
 
 BATCH_BYTES = 1 << 30
 """Bytes of tails that are given up in one step: what a run that is cut off does again."""
@@ -282,6 +282,9 @@ def _pinned(source: Repository) -> Iterator[None]:
 
 
 def _problem(where: str) -> str | None:
+    if is_remote(where):
+        # It is asked when something is needed.
+        return None
     if not is_repository(Path(where)):
         return "cannot be reached"
     try:

@@ -23,6 +23,7 @@ class PullResult:
     """What came, and where the branch is now.
 
     `status` is `same`, `ahead` (it has all and more), `forward`, or `new` for a first version.
+    `reduced` are the files that were written at reduced precision.
     """
 
     fetched: FetchResult
@@ -32,6 +33,7 @@ class PullResult:
     commit: ObjectId
     status: str
     written: int = 0
+    reduced: tuple[str, ...] = ()
 
 
 def pull(
@@ -71,7 +73,10 @@ def forward(
     progress: Progress = SILENT,
     verb: str = "pull",
 ) -> PullResult:
-    """Move the branch that HEAD is at, and its files, forward to a version that was fetched."""
+    """Move the branch that HEAD is at, and its files, forward to a version that was fetched.
+
+    Where lower bits stay at the remote, files are written without them.
+    """
     branch, name = head.branch or "", short(local)
     if head.commit == target:
         return PullResult(found, branch, name, head.commit, target, "same")
@@ -88,10 +93,12 @@ def forward(
     with locked_worktree(repo) as tree, pinned(repo.scratch):
         if repo.refs.head() != head:
             raise RemoteMovedError("HEAD was moved meanwhile", hint="run it again")
-        written = move(repo, tree, target, progress=progress)
+        precision = remotes.find(repo, found.remote).precision
+        written = move(repo, tree, target, precision=precision, progress=progress)
+        reduced = tree.at_precision(written)
         repo.advance(head.commit, target, f"{verb}: forward to {name}")
     status = "forward" if head.commit is not None else "new"
-    return PullResult(found, branch, name, head.commit, target, status, len(written))
+    return PullResult(found, branch, name, head.commit, target, status, len(written), reduced)
 
 
 def _followed(repo: Repository, branch: str, found: FetchResult, wanted: str | None) -> str:

@@ -1,6 +1,7 @@
 """Remotes: other repositories by name, how their refs are called here, and what branches follow.
 
 [remote.origin]              url = "..."  prefix = "devices/cam-07/"  token_file = "..."
+                             precision = 16
 [branch.main]                remote = "origin"  merge = "refs/heads/devices/cam-07/main"
 
 A branch `X` there is `refs/remotes/NAME/X` here. Tags have one name on both sides.
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mvc.base.dtypes import REDUCED_BITS
 from mvc.base.errors import FormatError, NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.repo.config import Value
@@ -25,12 +27,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Another repository; `prefix` stands before the names of branches that are pushed there."""
+    """Another repository; `prefix` stands before the names of branches that are pushed there.
+
+    With `precision` the lower bits of what is fetched stay there.
+    """
 
     name: str
     url: str
     prefix: str = ""
     token_file: str | None = None
+    precision: int | None = None
 
     @property
     def tracking(self) -> str:
@@ -135,10 +141,11 @@ def add(repo: Repository, remote: Remote) -> None:
             f"there is a remote {remote.name!r} already",
             hint=f"`mvc remote set-url {remote.name} URL` changes where it is",
         )
-    values: dict[str, str | None] = {
+    values: dict[str, Value | None] = {
         "url": remote.url,
         "prefix": remote.prefix or None,
         "token_file": remote.token_file,
+        "precision": remote.precision,
     }
     _write(repo, {("remote", remote.name, key): value for key, value in values.items()})
 
@@ -149,9 +156,19 @@ def set_url(repo: Repository, name: str, url: str) -> None:
     _write(repo, {("remote", name, "url"): url})
 
 
+def set_precision(repo: Repository, name: str, precision: int | None) -> None:
+    """Say whether the lower bits of what is fetched stay at a remote."""
+    find(repo, name)
+    _write(repo, {("remote", name, "precision"): precision})
+
+
 def remove(repo: Repository, name: str) -> list[str]:
-    """Forget a remote, what was seen of it and who follows it; return the branches that did."""
+    """Forget a remote, what was seen of it and who follows it; return the branches that did.
+
+    Lower bits that are there are read by its address from now on.
+    """
     remote = find(repo, name)
+    repo.offloaded.move(name, remote.url)
     followers = _followers(repo, name)
     values: dict[tuple[str, ...], Value | None] = {("remote", name): None}
     for branch in followers:
@@ -165,8 +182,9 @@ def remove(repo: Repository, name: str) -> list[str]:
 def rename(repo: Repository, old: str, new: str) -> None:
     """Give a remote another name, also where it is remembered or followed."""
     remote = find(repo, old)
-    moved = Remote(new, remote.url, remote.prefix, remote.token_file)
-    add(repo, moved)
+    add(repo, replace(remote, name=new))
+    moved = find(repo, new)
+    repo.offloaded.move(old, new)
     reason = f"remote: renamed {old} to {new}"
     for ref, target in repo.refs.all(remote.tracking).items():
         name = moved.tracking + ref.removeprefix(remote.tracking)
@@ -239,7 +257,10 @@ def _followers(repo: Repository, remote: str) -> list[str]:
 def _read(repo: Repository, name: str, url: str) -> Remote:
     config = repo.config
     prefix = config.text(f"remote.{name}.prefix") or ""
-    return Remote(name, url, check_prefix(prefix), config.text(f"remote.{name}.token_file"))
+    bits = config.get(f"remote.{name}.precision")
+    token_file = config.text(f"remote.{name}.token_file")
+    precision = REDUCED_BITS if bits == REDUCED_BITS else None
+    return Remote(name, url, check_prefix(prefix), token_file, precision)
 
 
 def _write(repo: Repository, values: Mapping[tuple[str, ...], Value | None]) -> None:

@@ -122,7 +122,9 @@ class Repository:
                 raise NotFoundError(f"{where} is a remote, and none may be asked here")
             return self.opener(where)
         passed = self._passed | {self.folder.resolve()}
-        other = Repository(Path(where), None, self.environment)
+        folder = Path(where)
+        folder = folder / FOLDER if is_repository(folder / FOLDER) else folder
+        other = Repository(folder, None, self.environment)
         if other.folder.resolve() in passed:
             raise NotFoundError(f"{where} has offloaded it itself")
         other._passed = passed

@@ -20,6 +20,7 @@ from mvc.objects.tree import Entry
 from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.precision import inline_words, load_words, loses_bits
 from mvc.repo.trees import tensors
+from mvc.store.decode import fetch
 from mvc.store.object_store import ObjectStore
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MERGED_BYTES = 1 << 20
 HASH_BYTES = 4 << 20
+AHEAD_BYTES = 16 << 20
+"""Bytes of words that are asked for together where they are elsewhere."""
 _ZIP = b"PK\x03\x04"
 Write = Callable[[bytes | memoryview], None]
 
@@ -49,7 +52,7 @@ def write_file(
         pieces = _content_pieces(store, blob.content, swap=False)
     else:
         raise IntegrityError(f"a {entry.kind} is not a file")
-    sha256, written = _write(pieces, write, progress)
+    sha256, written = _write(store, pieces, write, progress)
     if sha256 != expected or written != size:
         raise IntegrityError(
             f"object {entry.id.hex()[:12]} does not come back with its SHA-256",
@@ -84,7 +87,7 @@ def stage_file(
     checkpoint = read_checkpoint(store, entry.id)
     changed: list[Span] = []
     pieces = _checkpoint_pieces(store, checkpoint, changed)
-    sha256, written = _write(pieces, staged.write, progress)
+    sha256, written = _write(store, pieces, staged.write, progress)
     if written != checkpoint.size:
         raise IntegrityError(
             f"object {entry.id.hex()[:12]} does not come back with its size",
@@ -96,10 +99,12 @@ def stage_file(
     return Written(sha256, True)
 
 
-def _write(pieces: Iterator[Piece], write: Write, progress: Progress) -> tuple[bytes, int]:
+def _write(
+    store: ObjectStore, pieces: Iterator[Piece], write: Write, progress: Progress
+) -> tuple[bytes, int]:
     sha256 = hashlib.sha256()
     written = 0
-    jobs = _merged(pieces)
+    jobs = _ahead(store, _merged(pieces))
     for data in ordered_map(lambda job: job.load(), jobs, size=lambda job: job.size, eager=True):
         write(data)
         sha256.update(data)
@@ -126,15 +131,16 @@ def _repaired(reader: fileio.Reader, staged: fileio.StagedFile, changed: list[Sp
 
 def content_bytes(store: ObjectStore, content: Content) -> bytes:
     """Return all bytes of a content, little-endian."""
-    jobs = _merged(_content_pieces(store, content, swap=False))
+    jobs = _ahead(store, _merged(_content_pieces(store, content, swap=False)))
     return b"".join(ordered_map(lambda job: job.load(), jobs))
 
 
 class Job(NamedTuple):
-    """Bytes to come, and how many."""
+    """Bytes to come, and how many; and the chunk that is read whole for them."""
 
     load: Callable[[], bytes | memoryview]
     size: int
+    chunk: ObjectId | None = None
 
 
 Piece = Job | bytes | memoryview
@@ -156,6 +162,24 @@ def _merged(pieces: Iterator[Piece]) -> Iterator[Job]:
             yield piece
     if waiting:
         yield Job(partial(b"".join, waiting), size)
+
+
+def _ahead(store: ObjectStore, jobs: Iterator[Job]) -> Iterator[Job]:
+    """Yield jobs; where their chunks are elsewhere, these are fetched some at a time."""
+    if store.tails is None or not store.tails.offloaded.packs():
+        yield from jobs
+        return
+    waiting: list[Job] = []
+    size = 0
+    for job in jobs:
+        waiting.append(job)
+        size += job.size
+        if size >= AHEAD_BYTES:
+            fetch(store, [item.chunk for item in waiting if item.chunk is not None])
+            yield from waiting
+            waiting, size = [], 0
+    fetch(store, [item.chunk for item in waiting if item.chunk is not None])
+    yield from waiting
 
 
 def _checkpoint_pieces(
@@ -189,7 +213,8 @@ def _content_pieces(
         yield swapped(data, content.word) if swap and data else data
     for number, wanted in enumerate(content.chunks):
         size = content.chunk_bytes(number)
-        yield Job(partial(_load, store, wanted, content.word, size, swap=swap, top=top), size)
+        load = partial(_load, store, wanted, content.word, size, swap=swap, top=top)
+        yield Job(load, size, None if top else wanted)
 
 
 def _load(

@@ -230,6 +230,8 @@ class Tails:
         self._guard = Lock()
         # Whether remotes may be asked.
         self.asks_remotes = True
+        # Why sources could not be reached, by what the list says of them.
+        self.failures: dict[str, str] = {}
 
     def segments(self, wanted: ObjectId, pack: str) -> Segments:
         """Return a chunk of an offloaded pack, verified; where is known from the list.
@@ -248,7 +250,10 @@ class Tails:
             try:
                 return self._source(where).segments(wanted)
             except MvcError as error:
-                problem = problem or _failure(wanted, where, error)
+                found = _failure(wanted, where, error)
+                if isinstance(found, TailAwayError):
+                    self.failures.setdefault(where, error.message)
+                problem = problem or found
         raise problem or IntegrityError(
             f"the tail of pack {pack[:12]} is missing", hint="run `mvc fsck` to see what it affects"
         )

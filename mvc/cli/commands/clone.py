@@ -9,6 +9,7 @@ import click
 from mvc.base.errors import UsageError
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.escape import escaped
+from mvc.cli.precision import note_reduced, precision_option
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import counted, short
 
@@ -19,11 +20,13 @@ from mvc.cli.wording import counted, short
         "mvc clone ssh://models.example.org/srv/fleet",
         "mvc clone --branch v1.0 https://models.example.org/fleet model",
         "mvc clone --bare ../fleet.mvc backup.mvc",
+        "mvc clone --precision 16 https://models.example.org/fleet",
         exit_status="1 when the folder is not empty, 7 when the network failed.",
     ),
 )
 @click.option("--bare", is_flag=True, help="No working copy; branches keep their names.")
 @click.option("-b", "--branch", metavar="NAME", help="The branch or tag to begin at.")
+@precision_option
 @json_option
 @click.argument("url")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
@@ -34,18 +37,21 @@ def command(
     folder: Path | None,
     bare: bool,
     branch: str | None,
+    precision: int | None,
     as_json: bool,
 ) -> None:
     """Copy a repository into a new folder.
 
     All versions come, and the files of one are written. The folder appears when all is there; a
-    clone that was cut off goes on where it was when it is run again.
+    clone that was cut off goes on where it was when it is run again. With --precision 16 the lower
+    bits of floats stay there, as do those of later fetches: what needs them asks for them then,
+    and `mvc fetch --full` brings them all.
     """
     from mvc.cli.remoting import access, moved, traffic
     from mvc.ops.clone import CloneRequest, clone
 
     target = session.path(folder or _folder(url))
-    request = CloneRequest(url, target, bare, branch)
+    request = CloneRequest(url, target, bare, branch, precision)
     done = clone(request, session.environment(), access(session), session.progress)
     if as_json:
         session.json(
@@ -56,6 +62,7 @@ def command(
                 "branch": done.branch,
                 "commit": done.commit.hex() if done.commit else None,
                 "written": done.written,
+                "reduced": list(done.reduced),
                 "refs": len(done.fetched.listed),
                 **moved(done.fetched.sent),
             }
@@ -71,6 +78,7 @@ def command(
     session.say(f"cloned into {where}: {name}{at}{files}")
     if done.fetched.sent.parts:
         session.note(f"received {traffic(done.fetched.sent)}")
+    note_reduced(session, done.reduced)
 
 
 def _folder(url: str) -> Path:

@@ -7,6 +7,7 @@ import click
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
 from mvc.cli.escape import escaped
+from mvc.cli.precision import note_reduced
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import counted, short
 
@@ -47,6 +48,7 @@ def command(
                 "commit": done.commit.hex(),
                 "status": done.status,
                 "written": done.written,
+                "reduced": list(done.reduced),
                 "fetched": fetched_shape(done.fetched),
             }
         )
@@ -58,6 +60,7 @@ def command(
         session.say(
             _told(done.status, done.branch, done.upstream, short(done.commit), done.written)
         )
+    note_reduced(session, done.reduced)
     refused_here([done.fetched])
 
 

@@ -1,0 +1,196 @@
+"""Repositories that hold the heads of packs alone: lower bits stay where they were cloned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvc.base.errors import TailAwayError
+from mvc.base.ids import ObjectId
+from mvc.codec.segments import Segments
+from mvc.ops.checkout import checkout
+from mvc.ops.clone import CloneRequest, CloneResult, clone
+from mvc.ops.export import export
+from mvc.ops.fetch import FetchRequest
+from mvc.ops.fsck import fsck
+from mvc.ops.links import Access
+from mvc.ops.pull import pull
+from mvc.ops.push import PushRequest, push
+from mvc.ops.tails import let_ask
+from mvc.repo.repository import Repository
+from mvc.storage import keys
+from mvc.store.decode import load_top
+from mvc.sync.closure import Found, walk
+from mvc.sync.messages import GiveRequest
+from mvc.sync.remote_tails import RemoteTails
+from tests.e2e.world import ENVIRONMENT, World, contents, nudged, safetensors, weights
+
+BODY = weights(1, 6_000_000)
+STEPS = np.arange(5000, dtype="<i8").tobytes()
+TWO_BODY = nudged(BODY, 2)
+
+
+def model(body: bytes, steps: bytes = STEPS) -> bytes:
+    parts = [("w", "F32", [len(body) // 4], body), ("n", "I64", [5000], steps)]
+    return safetensors(parts)  # type: ignore[arg-type]
+
+
+ONE = {"m": model(BODY), "text": b"one", "raw": np.arange(3000, dtype="<i4").tobytes()}
+TWO = {"m": model(TWO_BODY, STEPS[8:] + bytes(8)), "text": b"two", "raw": b"12345678" * 999}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path / "there")
+    world.save(ONE, "one")
+    world.save(TWO, "two")
+    return world
+
+
+def cloned(world: World, target: Path, **options: object) -> CloneResult:
+    request = CloneRequest(str(world.root), target, **options)  # type: ignore[arg-type]
+    return clone(request, ENVIRONMENT)
+
+
+@pytest.fixture
+def here(world: World, tmp_path: Path) -> Iterator[World]:
+    cloned(world, tmp_path / "here", precision=16)
+    here = World(tmp_path / "here")
+    yield here
+    here.repo.close()
+
+
+def away(world: World) -> None:
+    world.repo.close()
+    world.root.rename(world.root.with_name("elsewhere"))
+
+
+def tails(world: World) -> int:
+    return sum(size for name, size in world.packs().items() if name.endswith(".tail"))
+
+
+def tops(data: bytes) -> bytes:
+    return (np.frombuffer(data, "<u4") & 0xFFFF0000).tobytes()
+
+
+def chunks(repo: Repository) -> list[Found]:
+    head = repo.head_commit()
+    assert head is not None
+    return [item for item in walk(repo.store, [Found(head, "commit")]) if item.kind == "chunk"]
+
+
+def test_a_clone_of_heads_has_all_history_and_the_files_short(world: World, here: World) -> None:
+    assert contents(here.root) == {**TWO, "m": model(tops(TWO_BODY), STEPS[8:] + bytes(8))}
+    assert here.stored() < 0.6 * world.stored()
+    assert set(here.repo.offloaded.packs().values()) == {"origin"}
+    away(world)
+    here.reopen()
+    assert contents(here.root)
+    for item in chunks(here.repo):
+        load_top(here.repo.store, item.id)
+    found = here.root.parent / "out"
+    done = export(here.repo, "HEAD~1", found, precision=16)
+    assert done.reduced == ("m",)
+    assert contents(found) == {**ONE, "m": model(tops(BODY))}
+
+
+def test_integers_come_whole(here: World) -> None:
+    exact = {name for name, data in TWO.items() if name != "m"}
+    assert exact
+    assert 0 < tails(here) < 100_000
+
+
+def test_what_needs_all_bits_asks_for_them_together(
+    world: World, here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    give = RemoteTails._given
+
+    def counted(self: RemoteTails, request: GiveRequest) -> dict[ObjectId, Segments]:
+        asked.append(len(request.objects))
+        return give(self, request)
+
+    monkeypatch.setattr(RemoteTails, "_given", counted)
+    let_ask(here.repo, Access())
+    found = here.root.parent / "out"
+    assert export(here.repo, "HEAD", found).reduced == ()
+    assert contents(found) == TWO
+    assert asked == [2], "the chunks of the matrix alone, and all at once"
+    checkout(here.repo, "HEAD")
+    assert contents(here.root) == TWO
+    assert here.status().clean
+
+
+def test_without_the_remote_the_command_fails_and_changes_nothing(
+    world: World, here: World
+) -> None:
+    away(world)
+    before = contents(here.root)
+    for opener in (False, True):
+        here.reopen()
+        if opener:
+            let_ask(here.repo, Access())
+        with pytest.raises(TailAwayError, match=r"lower bits of chunk .* are in origin"):
+            checkout(here.repo, "HEAD")
+        assert contents(here.root) == before
+
+
+def test_fsck_checks_what_is_here_and_asks_nobody(world: World, here: World) -> None:
+    away(world)
+    let_ask(here.repo, Access())
+    report = fsck(here.repo)
+    assert report.ok, report.problems
+    (place,) = report.offloaded
+    assert place.source == "origin"
+    assert place.problem is not None
+
+
+def test_a_damaged_top_is_found(here: World) -> None:
+    (pack,) = here.repo.offloaded.packs()
+    path = here.repo.folder / keys.pack_head(pack)
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    assert not fsck(here.repo).ok
+
+
+def test_later_fetches_bring_heads_alone_and_pull_writes_short_files(
+    world: World, here: World
+) -> None:
+    three = nudged(TWO_BODY, 3)
+    world.save({"m": model(three)}, "three")
+    before = tails(here)
+    done = pull(here.repo, FetchRequest())
+    assert done.status == "forward"
+    assert done.reduced == ("m",)
+    assert here.read("m") == model(tops(three))
+    assert tails(here) - before < 100_000
+    assert here.status().clean
+
+
+def test_commits_stand_on_what_is_elsewhere_and_are_pushed(world: World, here: World) -> None:
+    let_ask(here.repo, Access())
+    mine = model(nudged(TWO_BODY, 4), STEPS)
+    saved = here.save({"m": mine}, "mine")
+    assert saved.stored_bytes < 0.8 * len(mine)
+    done = push(here.repo, PushRequest(specs=("main:mine",)))
+    assert done.problem() is None
+    assert done.sent.bytes < saved.stored_bytes + 65536
+    world.check()
+    assert world.exported("mine", world.root.parent / "out")["m"] == mine
+
+
+def test_a_commit_without_the_remote_is_stored_alone(world: World, here: World) -> None:
+    away(world)
+    let_ask(here.repo, Access())
+    mine = model(nudged(TWO_BODY, 4), STEPS)
+    saved = here.save({"m": mine}, "mine")
+    (warning,) = saved.warnings
+    assert warning.startswith("stored without differences")
+    here.check()
+    assert saved.stored_bytes > 0.8 * len(mine)
+    assert here.exported("HEAD", here.root.parent / "out")["m"] == mine
