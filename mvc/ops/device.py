@@ -9,14 +9,13 @@ from mvc.base import fileio
 from mvc.base.errors import MvcError, NegativeAnswer, UsageError
 from mvc.base.progress import SILENT, Progress
 from mvc.ops.fetch import FetchRequest, FetchResult, fetch
-from mvc.ops.links import Access, check_token, located, read_token
+from mvc.ops.links import Access, check_token, located, origin, read_token
 from mvc.ops.pull import PullResult, forward
 from mvc.repo import remotes
 from mvc.repo.config import Value
 from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH
 from mvc.repo.remotes import DEFAULT, Remote
 from mvc.repo.repository import Repository
-from mvc.sync.address import HttpAddress, parse
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -63,7 +62,7 @@ def init(
         ("remote", DEFAULT, "url"): address,
         ("remote", DEFAULT, "prefix"): prefix,
         ("remote", DEFAULT, "token_file"): kept,
-        ("remote", DEFAULT, "token_origin"): _origin(address) if kept else None,
+        ("remote", DEFAULT, "token_origin"): origin(address) if kept else None,
     }
     repo.config.change(values, "repository", repo.scratch)
     branch = repo.refs.head().branch
@@ -78,11 +77,6 @@ def init(
         raise
     began, left = _begin(repo, found, progress)
     return DeviceResult(name, address, prefix, kept, found, began, left)
-
-
-def _origin(url: str) -> str | None:
-    address = parse(url)
-    return address.origin if isinstance(address, HttpAddress) else None
 
 
 def _also(error: MvcError) -> str:

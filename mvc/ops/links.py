@@ -27,7 +27,8 @@ MAX_TOKEN = 4096
 class Access:
     """What a caller brings along: a token, how ssh is run, and who hears why there is a pause.
 
-    `here` is what relative paths are seen from. `proxies` are those of HTTP, by scheme.
+    `here` is what relative paths are seen from. `proxies` are URLs by scheme, and `no` lists hosts
+    without any.
     """
 
     token: str | None = None
@@ -142,14 +143,14 @@ def _http(
         found["token_origin"] = origin
     if authorities := config.trusted("http.authorities"):
         found["authorities"] = Path(str(authorities))
-    proxy = access.proxies.get(address.scheme)
-    direct = [part.strip().lstrip(".") for part in access.proxies.get("no", "").split(",")]
-    host = address.host.lower()
-    if proxy and not any(
-        part and (part == "*" or f".{host}".endswith(f".{part}")) for part in direct
-    ):
-        found["proxy"] = proxy
+    found["proxies"] = access.proxies
     return found
+
+
+def origin(url: str) -> str | None:
+    """Return the server that an HTTP address leads to, None for any other."""
+    address = parse(url)
+    return address.origin if isinstance(address, HttpAddress) else None
 
 
 def _who(repo: Repository) -> str:

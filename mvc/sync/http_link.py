@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from mvc.base.errors import (
 from mvc.sync.address import HttpAddress
 from mvc.sync.frames import CutOffError, frames, read_message
 from mvc.sync.http_refusal import STATUSES, TYPE
-from mvc.sync.link import Answer, FutileError, UnreachableError, refused
+from mvc.sync.link import Answer, FutileError, LaterError, UnreachableError, refused
 from mvc.sync.messages import Refusal, Request, decode_reply, encode_request
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
 
 SENT_AT_ONCE = 1 << 16
+_SECONDS = re.compile("[0-9]{1,9}", re.ASCII)
 _AWAY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -87,7 +89,7 @@ class HttpLink:
             self.close()
             raise NetworkError(f"{self._name} answered with nothing") from None
         if isinstance(reply, Refusal):
-            raise refused(reply)
+            raise _later(refused(reply), response)
         return Answer(reply, iter(()) if first is None else self._body(response, first, rest))
 
     def close(self) -> None:
@@ -241,10 +243,11 @@ class HttpLink:
         what = "a redirect" if 300 <= response.status < 400 else "something else"
         # A proxy says that the server behind it is away for a moment; all else stays so.
         kind_of = NetworkError if response.status in _AWAY else FutileError
-        raise kind_of(
+        error = kind_of(
             f"{self._name} answered with {what} (HTTP {response.status}), not as an mvc server",
             hint="check the address; a proxy, or a network that wants a login, may be in the way",
         )
+        raise _later(error, response)
 
     def _body(self, response: Any, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
         whole = False
@@ -297,6 +300,15 @@ class HttpLink:
             return UnreachableError(f"{self._name} does not answer")
         reason = getattr(error, "strerror", None) or type(error).__name__
         return UnreachableError(f"cannot reach {self._name}: {str(reason)[:200]}")
+
+
+def _later(error: MvcError, response: Any) -> MvcError:
+    """Return an error with the pause that the server asks for, if it asks for one in seconds."""
+    after = response.headers.get("Retry-After", "")
+    again = isinstance(error, NetworkError) and not isinstance(error, FutileError)
+    if isinstance(error, NetworkError) and again and _SECONDS.fullmatch(after):
+        return LaterError(error, float(after))
+    return error
 
 
 class _Reading:

@@ -31,6 +31,14 @@ class FutileError(NetworkError):
     """A carrier or a server failed in a way that another try would not mend."""
 
 
+class LaterError(NetworkError):
+    """A server asks to come again after so many seconds."""
+
+    def __init__(self, error: NetworkError, after: float) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.after = after
+
+
 class UnreachableError(NetworkError):
     """Nobody answers at an address: the network may be down, or the address wrong."""
 

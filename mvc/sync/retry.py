@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from mvc.base import fileio
 from mvc.base.errors import NetworkError
-from mvc.sync.link import Answer, FutileError, Link, UnreachableError
+from mvc.sync.link import Answer, FutileError, LaterError, Link, UnreachableError
 from mvc.sync.messages import Request
 
 TRIES = 8
@@ -17,6 +17,8 @@ FIRST_TRIES = 4
 """As long as nothing was ever answered, the address is as likely to be wrong as the network."""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+MOST_PATIENCE = 120.0
+"""Seconds of a pause that a server may ask for."""
 LARGE = 1 << 16
 """A body that broke off behind so many bytes may have done so because of its size."""
 
@@ -91,6 +93,9 @@ class PatientLink:
             raise error
         longest = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
         seconds = longest * (1 + self._chance()) / 2
+        if isinstance(error, LaterError):
+            # Not at the very second: others were told the same.
+            seconds += min(error.after, MOST_PATIENCE)
         self._told(f"trying again in {round(seconds, 1):g} s: {error.message}")
         self._pause(seconds)
 

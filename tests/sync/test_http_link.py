@@ -9,16 +9,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from mvc.base.errors import FormatError, LimitError, MvcError, NetworkError
+from mvc.base.errors import FormatError, LimitError, MvcError, NetworkError, NotAllowedError
 from mvc.sync.address import HttpAddress
 from mvc.sync.frames import WAITING, frames
 from mvc.sync.http_link import HttpLink, HttpSettings
 from mvc.sync.limits import MAX_WAITS
-from mvc.sync.link import FutileError
+from mvc.sync.link import FutileError, LaterError
 from mvc.sync.messages import RefsRequest, Refusal, encode_reply
 from tests.sync.http_world import REFS
 
 GOOD = b"".join(frames(encode_reply(REFS)))
+REQUEST = RefsRequest(("refs/",))
+BUSY = Refusal("busy", "too much at once", None, again=True)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-mvc\r\n"
 
 
@@ -199,3 +201,28 @@ def test_a_proxy_is_asked_for_other_machines_only() -> None:
         for host in ("127.0.0.1", "a.example", "x.b.example", "localhost"):
             settings = HttpSettings(proxies=proxies)
             assert HttpLink(HttpAddress("http", host, "/f"), settings)._proxy() is None
+
+
+@pytest.mark.parametrize("head", [b"Retry-After: 7", b"retry-after:7"])
+@pytest.mark.parametrize("body", [b"<html>", b"".join(frames(encode_reply(BUSY)))])
+def test_a_server_says_when_to_come_again(head: bytes, body: bytes) -> None:
+    kind = b"text/html" if body.startswith(b"<") else b"application/x-mvc"
+    start = b"HTTP/1.1 503 Busy\r\nContent-Type: " + kind + b"\r\n" + head + b"\r\n"
+    with saying(sized(body, start)) as (link, _), pytest.raises(LaterError) as caught:
+        link.ask(REQUEST)
+    assert caught.value.after == 7
+
+
+@pytest.mark.parametrize("after", [b"soon", b"-1", b"Wed, 21 Oct 2026 07:28:00 GMT", b"9" * 40])
+def test_another_moment_to_come_again_is_passed_over(after: bytes) -> None:
+    start = b"HTTP/1.1 503 Busy\r\nContent-Type: text/html\r\nRetry-After: " + after + b"\r\n"
+    with saying(sized(b"<html>", start)) as (link, _), pytest.raises(NetworkError) as caught:
+        link.ask(REQUEST)
+    assert not isinstance(caught.value, LaterError)
+
+
+def test_a_refusal_for_good_is_none_to_come_again_for() -> None:
+    body = b"".join(frames(encode_reply(Refusal("quota", "used up", None, again=False))))
+    start = b"HTTP/1.1 429 Too Many\r\nContent-Type: application/x-mvc\r\nRetry-After: 7\r\n"
+    with saying(sized(body, start)) as (link, _), pytest.raises(NotAllowedError):
+        link.ask(REQUEST)

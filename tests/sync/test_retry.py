@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mvc.base.errors import MissingObjectError, NetworkError, NotAllowedError
 from mvc.base.ids import ObjectId
-from mvc.sync.link import Answer, FutileError, Link, UnreachableError
+from mvc.sync.link import Answer, FutileError, LaterError, Link, UnreachableError
 from mvc.sync.messages import Done, GiveReply, PartRequest, RefsRequest, Reply, Request
-from mvc.sync.retry import FIRST_TRIES, LARGE, PatientLink, ShortLivedError
+from mvc.sync.retry import FIRST_TRIES, LARGE, MOST_PATIENCE, PatientLink, ShortLivedError
 
 REQUEST = RefsRequest(("refs/",))
 PART = PartRequest(ObjectId(bytes(32)), 1, 2)
@@ -241,3 +241,12 @@ def test_a_server_that_answered_before_is_waited_for() -> None:
     link = script.patient(tries=8)
     link.ask(REQUEST)
     assert link.ask(REQUEST).reply == Done()
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.5), (7.0, 7.5), (1e9, MOST_PATIENCE + 0.5)])
+def test_a_server_that_asks_for_a_longer_pause_gets_it_within_bounds(
+    asked: float, waited: float
+) -> None:
+    script = Scripted(LaterError(NetworkError("busy"), asked))
+    script.patient().ask(REQUEST)
+    assert script.pauses == [waited]
