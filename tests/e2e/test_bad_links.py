@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
+import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +22,7 @@ from tests.e2e.world import World, weights
 
 MB = 1_000_000
 EVERY = 5 * MB
+PATIENCE = 300
 BESIDE = 100_000
 """What a connection may carry beside parts: requests, replies, and how ssh greets."""
 
@@ -96,6 +103,54 @@ def test_what_is_sent_again_is_less_than_one_part_for_each_failure(
             record_property(name, found)
             found.check(MB)
             assert found.failures <= found.needed // (EVERY - MB) + 1
+        place.whole(ada.root, place.folder / "copy")
+
+
+def parts(root: Path) -> dict[str, tuple[int, int]]:
+    """Return the parts that wait below a folder, and which files they are."""
+    found = {}
+    # Unlike a glob, this passes over folders that go away meanwhile.
+    for folder, _, names in os.walk(root):
+        if not re.search("/incoming/[^/]+/packs$", folder):
+            continue
+        for path in (Path(folder, name) for name in names if name.endswith(".head")):
+            with suppress(FileNotFoundError):
+                found[path.name] = (path.stat().st_ino, path.stat().st_mtime_ns)
+    return found
+
+
+def killed_every(count: int, root: Path, words: list[str]) -> int:
+    """Kill a command whenever so many parts more have come, run it again; return how often."""
+    kills = 0
+    while True:
+        before = parts(root)
+        command = [sys.executable, "-m", "tests.e2e.sync_victim", str(MB), *words]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert child.stdin is not None
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        while child.poll() is None:
+            if len(parts(root)) >= len(before) + count:
+                child.kill()
+                break
+            time.sleep(0.002)
+        if child.wait(PATIENCE) != -signal.SIGKILL:
+            assert child.returncode == 0
+            return kills
+        kills += 1
+        assert before.items() <= parts(root).items(), "what had come was sent again"
+
+
+def test_processes_that_are_killed_every_five_megabytes_get_there_by_path(tmp_path: Path) -> None:
+    with placed("http", tmp_path / "at") as place:
+        ada = place.device("ada", weights(1, 30 * MB))
+        push = ["-C", str(ada.root), "push", "-q", str(place.central), "main"]
+        clone = ["-C", str(place.folder), "clone", "-q", str(place.central), "copy"]
+        for words in (push, clone):
+            kills = killed_every(5, place.folder, words)
+            print(f"{words[2]}: {kills} kills")
+            assert kills >= 4
+            assert not parts(place.folder)
         place.whole(ada.root, place.folder / "copy")
 
 
