@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mvc.base.errors import FormatError, IntegrityError, LimitError
 from mvc.base.ids import ObjectId
@@ -88,7 +88,7 @@ class _Bringing:
 
     def run(self) -> None:
         """Bring it, in parts."""
-        planned = _planned(self.link, self.wants, self.haves, heads=self.source is not None)
+        planned = plan_of(self.link, self.wants, self.haves, heads=self.source is not None)
         lacking = _lacking(self.repo, planned)
         if self.source is None:
             self._take(lacking)
@@ -112,42 +112,67 @@ class _Bringing:
 
     def _take(self, planned: Sequence[Planned], *, heads: bool = False) -> None:
         entries = [item for item in planned if not self.held.holds(item.id)]
-        if not entries:
-            return
-        self.progress.start("receiving", sum(item.size for item in entries))
-        try:
-            with Settling(self.held, self._settled) as settling:
-                in_parts(
-                    entries,
-                    # Two are under way at a time, and must not be more to lose than one was.
-                    max(self.part_bytes // 2, LEAST_PART),
-                    lambda batch: self._part(settling, batch, heads=heads),
-                )
-        finally:
-            self.progress.finish()
+        given(
+            self.link,
+            GiveRequest(tuple(self.wants), (), heads),
+            entries,
+            self.held,
+            self.part_bytes,
+            self.sums,
+            progress=self.progress,
+            settled=self._settled,
+        )
 
     def _settled(self, part: ObjectId) -> None:
         """Look into a part while others arrive; what is here was verified when it came."""
         if self.source is None:
             self.early.add(part, lambda: Counted(self.repo, (), whole=True))
 
-    def _part(self, settling: Settling, batch: list[Planned], *, heads: bool) -> None:
+
+def given(
+    link: Link,
+    request: GiveRequest,
+    planned: Sequence[Planned],
+    held: Quarantine,
+    part_bytes: int,
+    sums: Sums,
+    *,
+    progress: Progress = SILENT,
+    settled: Callable[[ObjectId], None] = lambda _: None,
+) -> None:
+    """Have entries of a plan given in parts, as `request` says without naming them.
+
+    `settled` is told of each part that is durable, in another thread.
+    """
+
+    def part(batch: list[Planned]) -> None:
         asked = tuple(Asked(item.id, item.base) for item in batch)
-        answer = self.link.ask(GiveRequest(tuple(self.wants), asked, heads))
-        given = answer.reply
-        assert isinstance(given, GiveReply)  # noqa: S101
-        length = given.head + given.tail
+        answer = link.ask(replace(request, objects=asked))
+        reply = answer.reply
+        assert isinstance(reply, GiveReply)  # noqa: S101
+        length = reply.head + reply.tail
         if length > MAX_PART:
             raise LimitError("the server gives a part that is too large")
         told = sum(item.size for item in batch)
-        settling.take(given, iter(Watched(lambda: answer.body, length, told, self.progress)))
-        self.sums.parts += 1
-        self.sums.bytes += length
+        settling.take(reply, iter(Watched(lambda: answer.body, length, told, progress)))
+        sums.parts += 1
+        sums.bytes += length
+
+    if not planned:
+        return
+    progress.start("receiving", sum(item.size for item in planned))
+    try:
+        with Settling(held, settled) as settling:
+            # Two are under way at a time, and must not be more to lose than one was.
+            in_parts(planned, max(part_bytes // 2, LEAST_PART), part)
+    finally:
+        progress.finish()
 
 
-def _planned(
-    link: Link, wants: Sequence[ObjectId], haves: Sequence[ObjectId], *, heads: bool
+def plan_of(
+    link: Link, wants: Sequence[ObjectId], haves: Sequence[ObjectId] = (), *, heads: bool = False
 ) -> Iterator[Planned]:
+    """Yield the plan of what there is to fetch, checked as it comes."""
     request = PlanRequest(tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES]), heads=heads)
     answer = link.ask(request)
     reply = answer.reply
