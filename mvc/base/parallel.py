@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from threading import local
 from typing import TypeVar
@@ -33,6 +34,17 @@ _here = local()
 
 def _begin() -> None:
     _here.works = True
+
+
+@contextmanager
+def in_place() -> Iterator[None]:
+    """Keep maps of this thread out of the pool while inside, where the pool may wait for it."""
+    before = getattr(_here, "works", False)
+    _here.works = True
+    try:
+        yield
+    finally:
+        _here.works = before
 
 
 def ordered_map(

@@ -96,6 +96,13 @@ def fetched_shape(found: FetchResult) -> dict[str, Any]:
             for item in found.refs
         ],
         **moved(found.sent),
+        "completed": None
+        if found.completed is None
+        else {
+            "chunks": found.completed.chunks,
+            "left": found.completed.left,
+            **moved(found.completed.sent),
+        },
     }
 
 

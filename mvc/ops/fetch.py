@@ -7,9 +7,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 
 from mvc.base.dtypes import check_precision
-from mvc.base.errors import MvcError, NotFoundError
+from mvc.base.errors import MvcError, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.ops.complete import Completed, complete
 from mvc.ops.links import Access, opened
 from mvc.ops.tails import let_ask
 from mvc.repo import remotes, revisions
@@ -33,7 +34,7 @@ class FetchRequest:
 
     `prune` drops what is gone there. Tags that are at another version here move with `force` only.
     At `precision` 16 the lower bits of floats stay there; without it, what the remote's settings
-    say.
+    say. `full` brings those that stayed there before, too, and later ones will come.
     """
 
     remote: str | None = None
@@ -42,6 +43,7 @@ class FetchRequest:
     tags: bool = True
     force: bool = False
     precision: int | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class FetchedRef:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What a fetch changed. `head` is the branch that is current there; `refs` what was listed."""
+    """What a fetch changed. `head` is the branch that is current there; `listed` what was listed.
+
+    `completed` is what a full one brought of lower bits.
+    """
 
     remote: str
     url: str
@@ -69,6 +74,7 @@ class FetchResult:
     sent: Sums = field(default_factory=Sums)
     head: str | None = None
     listed: dict[str, ObjectId] = field(default_factory=dict)
+    completed: Completed | None = None
 
 
 def fetch(
@@ -88,12 +94,21 @@ def fetch(
     )
     access = access or Access()
     check_precision(request.precision)
+    if request.full and request.precision:
+        raise UsageError("all bits, or some of them?", hint="leave out --full or --precision")
+    if request.full and remote.precision:
+        remotes.set_precision(repo, remote.name, None)
+        remote = replace(remote, precision=None)
     let_ask(repo, access)
     with opened(repo, remote, access) as link:
         listing = _listed(link, remote, request, Memory(repo, remote.url))
         if listing.same:
-            return FetchResult(remote.name, remote.url, (), head=listing.head)
-        return bring(repo, remote, link, listing, request, progress)
+            found = FetchResult(remote.name, remote.url, (), head=listing.head)
+        else:
+            found = bring(repo, remote, link, listing, request, progress)
+        if not request.full:
+            return found
+        return replace(found, completed=complete(repo, remote, link, progress))
 
 
 def bring(

@@ -18,6 +18,7 @@ from mvc.base.errors import (
     NotFoundError,
 )
 from mvc.base.ids import ObjectId
+from mvc.base.parallel import in_place
 from mvc.codec.segments import Segments
 from mvc.repo.repository import Repository
 from mvc.store.copies import decoded, verified
@@ -104,7 +105,9 @@ class RemoteTails:
         if self._failure is not None and time.monotonic() - self._failure[0] < GIVEN_UP_SECONDS:
             raise self._failure[1]
         try:
-            found = self._asked(wanted)
+            # All workers may be waiting for what is being brought.
+            with in_place():
+                found = self._asked(wanted)
         except NetworkError as error:
             self._failure = time.monotonic(), error
             raise

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mvc.base import parallel
-from mvc.base.parallel import ordered_map
+from mvc.base.parallel import in_place, ordered_map, pool, worker_count
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -168,3 +168,12 @@ def test_a_map_within_work_of_the_pool_does_not_wait_for_itself() -> None:
     assert list(ordered_map(outer, range(20))) == [
         [item * n for n in range(5)] for item in range(20)
     ]
+
+
+def test_a_thread_that_the_pool_waits_for_computes_by_itself() -> None:
+    ready = threading.Event()
+    waiting = [pool().submit(ready.wait, 60) for _ in range(worker_count())]
+    with in_place():
+        assert list(ordered_map(lambda item: item + 1, range(50))) == list(range(1, 51))
+    ready.set()
+    assert all(future.result() for future in waiting)

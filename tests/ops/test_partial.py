@@ -11,18 +11,23 @@ import pytest
 from mvc.base.errors import TailAwayError
 from mvc.base.ids import ObjectId
 from mvc.codec.segments import Segments
+from mvc.ops import complete as completing
 from mvc.ops.checkout import checkout
 from mvc.ops.clone import CloneRequest, CloneResult, clone
 from mvc.ops.export import export
-from mvc.ops.fetch import FetchRequest
+from mvc.ops.fetch import FetchRequest, fetch
 from mvc.ops.fsck import fsck
+from mvc.ops.gc import GcRequest, gc
 from mvc.ops.links import Access
 from mvc.ops.pull import pull
 from mvc.ops.push import PushRequest, push
+from mvc.ops.reset import reset
 from mvc.ops.tails import let_ask
+from mvc.repo import remotes, restore
 from mvc.repo.repository import Repository
 from mvc.storage import keys
 from mvc.store.decode import load_top
+from mvc.sync import remote_tails
 from mvc.sync.closure import Found, walk
 from mvc.sync.messages import GiveRequest
 from mvc.sync.remote_tails import RemoteTails
@@ -124,6 +129,16 @@ def test_what_needs_all_bits_asks_for_them_together(
     assert here.status().clean
 
 
+def test_what_is_needed_next_is_asked_for_while_the_pool_decodes(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "AHEAD_BYTES", 1)
+    monkeypatch.setattr(remote_tails, "ROOM", 1)
+    let_ask(here.repo, Access())
+    for number in range(3):
+        assert here.exported("HEAD", here.root.parent / str(number)) == TWO
+
+
 def test_without_the_remote_the_command_fails_and_changes_nothing(
     world: World, here: World
 ) -> None:
@@ -194,3 +209,57 @@ def test_a_commit_without_the_remote_is_stored_alone(world: World, here: World) 
     here.check()
     assert saved.stored_bytes > 0.8 * len(mine)
     assert here.exported("HEAD", here.root.parent / "out")["m"] == mine
+
+
+def test_a_full_fetch_brings_all_tails_back(world: World, here: World) -> None:
+    mine = model(nudged(TWO_BODY, 4), STEPS)
+    let_ask(here.repo, Access())
+    here.save({"m": mine}, "mine")
+    world.save({"m": model(nudged(TWO_BODY, 5))}, "three")
+    done = fetch(here.repo, FetchRequest(full=True))
+    assert done.completed is not None
+    assert done.completed.chunks == 4, "two matrices of two chunks"
+    assert done.completed.left == 0
+    assert done.completed.sent.bytes < 1.1 * world.stored()
+    assert here.repo.offloaded.packs() == {}
+    away(world)
+    here.reopen()
+    here.check()
+    for number, files in enumerate([ONE, TWO]):
+        assert here.exported(f"origin/main~{2 - number}", here.root.parent / str(number)) == files
+    assert here.exported("HEAD", here.root.parent / "mine")["m"] == mine
+    assert remotes.find(here.repo, "origin").precision is None
+
+
+def test_a_full_fetch_that_is_cut_off_goes_on(
+    world: World, here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(completing, "_forget", fails)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(here.repo, FetchRequest(full=True))
+    here.reopen()
+    here.check()
+    assert here.repo.offloaded.packs()
+    done = fetch(here.repo, FetchRequest(full=True))
+    assert done.completed is not None
+    assert done.completed.sent.bytes == 0
+    assert here.repo.offloaded.packs() == {}
+    away(world)
+    here.reopen()
+    here.check()
+    assert here.exported("HEAD~1", here.root.parent / "out") == ONE
+
+
+def test_what_the_remote_has_lost_stays_listed(world: World, here: World) -> None:
+    reset(world.repo, "HEAD~1", hard=True)
+    gc(world.repo, GcRequest(grace_days=0, reflog_days=0))
+    done = fetch(here.repo, FetchRequest(full=True))
+    assert done.completed is not None
+    assert done.completed.left == 1
+    assert here.repo.offloaded.packs()
+    here.check()
+    assert here.exported("HEAD~1", here.root.parent / "out") == ONE

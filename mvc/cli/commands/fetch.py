@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mvc.base.errors import UsageError
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
 from mvc.cli.escape import escaped
+from mvc.cli.precision import precision_option
 from mvc.cli.session import Session, pass_session
+from mvc.cli.wording import counted
+
+if TYPE_CHECKING:
+    from mvc.ops.complete import Completed
 
 
 @click.command(
@@ -17,6 +24,7 @@ from mvc.cli.session import Session, pass_session
         "mvc fetch",
         "mvc fetch --prune origin",
         "mvc fetch origin main devices/cam-07/main",
+        "mvc fetch --full",
         exit_status="1 when a ref could not be moved here, 7 when the network failed.",
     ),
 )
@@ -24,6 +32,8 @@ from mvc.cli.session import Session, pass_session
 @click.option("--all", "everywhere", is_flag=True, help="From all remotes.")
 @click.option("--no-tags", is_flag=True, help="Branches only.")
 @click.option("-f", "--force", is_flag=True, help="Move tags that are at another version here.")
+@precision_option
+@click.option("--full", is_flag=True, help="Also the lower bits that stayed there so far.")
 @json_option
 @click.argument("remote", required=False, shell_complete=offered)
 @click.argument("branches", metavar="[BRANCH]...", nargs=-1)
@@ -36,12 +46,17 @@ def command(
     everywhere: bool,
     no_tags: bool,
     force: bool,
+    precision: int | None,
+    full: bool,
     as_json: bool,
 ) -> None:
     """Bring the versions of a remote.
 
     Its branch X is `origin/X` here; branches here stay where they are (`mvc pull` takes the
     current one along). Tags come along, too. A fetch that was cut off goes on where it was.
+
+    With --precision 16, or after a clone with it, the lower bits of floats stay there. --full
+    brings them, and those of what is fetched later.
     """
     from mvc.cli.remoting import access, fetched_rows, fetched_shape, refused_here, traffic
     from mvc.ops.fetch import FetchRequest, fetch
@@ -52,7 +67,7 @@ def command(
     names = [item.name for item in remotes(session.repo)] if everywhere else [remote]
     results = []
     for name in names:
-        request = FetchRequest(name, branches, prune, not no_tags, force)
+        request = FetchRequest(name, branches, prune, not no_tags, force, precision, full)
         found = fetch(session.repo, request, access(session), session.progress)
         results.append(found)
         if as_json:
@@ -63,7 +78,23 @@ def command(
             session.note(f"{escaped(found.remote)}: received {traffic(found.sent)}")
         elif not found.refs:
             session.note(f"{escaped(found.remote)}: nothing new")
+        if found.completed is not None:
+            _completed(session, found.completed)
     if as_json:
         shapes = [fetched_shape(found) for found in results]
         session.json(shapes if everywhere else shapes[0])
     refused_here(results)
+
+
+def _completed(session: Session, done: Completed) -> None:
+    """Say what came of lower bits."""
+    from mvc.cli.remoting import traffic
+
+    came = f": received {traffic(done.sent)}" if done.sent.parts else ""
+    if not done.left:
+        session.say(f"lower bits of all versions are here{came}")
+        return
+    session.say(f"lower bits of {counted(done.chunks, 'chunk')} came{came}")
+    session.note(
+        f"those of {counted(done.left, 'pack')} are left: no version there has all of them"
+    )
