@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import xxhash
 
@@ -89,14 +90,37 @@ class _Checked(fileio.StagedFile):
             )
 
 
+class PackFile(Protocol):
+    """A file of a pack that is being written."""
+
+    path: Path
+    size: int
+
+    def write(self, data: fileio.Buffer) -> None:
+        """Append `data`."""
+        ...
+
+    def publish(self, storage: Storage, key: str) -> None:
+        """Store the content under `key`."""
+        ...
+
+    def seal(self, *, durable: bool = True) -> object:
+        """Close the file, which stays where it is."""
+        ...
+
+    def discard(self) -> None:
+        """Remove the file."""
+        ...
+
+
 class PackWriter:
     """Collects records in two staged files and publishes them, tail before head."""
 
     def __init__(self, workspace: fileio.Workspace) -> None:
-        self._head = _Checked(workspace)
-        self._tail = _Checked(workspace)
-        self._head.write(HEAD_MAGIC)
-        self._tail.write(TAIL_MAGIC)
+        self.head = self._file(workspace)
+        self.tail = self._file(workspace)
+        self.head.write(HEAD_MAGIC)
+        self.tail.write(TAIL_MAGIC)
         self._directory = bytearray()
         self._entries = 0
         self._waiting: list[block.Item] = []
@@ -107,20 +131,23 @@ class PackWriter:
         # The directory's latest chunks, whose ids a block may leave out, with their offsets.
         self._recent: deque[tuple[int, ObjectId]] = deque()
 
+    def _file(self, workspace: fileio.Workspace) -> PackFile:
+        return _Checked(workspace)
+
     @property
     def size(self) -> int:
         """Bytes written so far, and those of the directory."""
-        return self._head.size + self._tail.size + len(self._directory)
+        return self.head.size + self.tail.size + len(self._directory)
 
     @property
     def tail_bytes(self) -> int:
         """Bytes of the tail file; a pack without lower segments has none."""
-        return self._tail.size if self._tail.size > len(TAIL_MAGIC) else 0
+        return self.tail.size if self.tail.size > len(TAIL_MAGIC) else 0
 
     @property
     def files(self) -> tuple[Path, Path]:
         """The staged files of head and tail."""
-        return self._head.path, self._tail.path
+        return self.head.path, self.tail.path
 
     @property
     def empty(self) -> bool:
@@ -130,9 +157,9 @@ class PackWriter:
     def add_chunk(self, chunk: NewChunk) -> ChunkEntry:
         """Append a chunk's sections and its directory entry, which is returned."""
         top, *lower = chunk.sections
-        sections = [self._put(self._head, top, b"")]
+        sections = [self._put(self.head, top, b"")]
         for part, digest in zip(lower, chunk.digests[1:], strict=True):
-            sections.append(self._put(self._tail, part, digest))
+            sections.append(self._put(self.tail, part, digest))
         return self._add(chunk, sections)
 
     def add_top(self, chunk: NewChunk, lower: Sequence[Section]) -> ChunkEntry:
@@ -140,10 +167,10 @@ class PackWriter:
 
         The files are then those of a pack whose tail is left out: add all chunks so.
         """
-        sections = [self._put(self._head, chunk.sections[0], b"")]
+        sections = [self._put(self.head, chunk.sections[0], b"")]
         for part in lower:
             check = part.check & (1 << CHECK_BITS[2]) - 1
-            at = self._tail.size + self._left_out
+            at = self.tail.size + self._left_out
             sections.append(Section(at, part.length, check, part.digest))
             self._left_out += part.length
         return self._add(chunk, sections)
@@ -163,35 +190,35 @@ class PackWriter:
         written = self.finish()
         about(written.name)
         if self.tail_bytes:
-            self._tail.publish(storage, keys.pack_tail(written.name))
-        self._tail.discard()
-        self._head.publish(storage, keys.pack_head(written.name))
+            self.tail.publish(storage, keys.pack_tail(written.name))
+        self.tail.discard()
+        self.head.publish(storage, keys.pack_head(written.name))
         return written
 
     def finish(self) -> Written:
         """Complete both files, which stay where they are, and return what they hold."""
         self._flush_block()
-        tail_bytes = self._tail.size + self._left_out - len(TAIL_MAGIC)
+        tail_bytes = self.tail.size + self._left_out - len(TAIL_MAGIC)
         name = pack_name(bytes(self._directory), tail_bytes)
-        at = self._head.size
+        at = self.head.size
         check = xxhash.xxh3_64_intdigest(self._directory)
-        self._head.write(self._directory)
-        self._head.write(
+        self.head.write(self._directory)
+        self.head.write(
             FOOTER.pack(at, len(self._directory), self._entries, tail_bytes, check, END_MAGIC)
         )
         if self.tail_bytes:
-            self._tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
-        return Written(name, at, self._head.size, tuple(self._rows))
+            self.tail.write(TAIL_FOOTER.pack(bytes.fromhex(name), tail_bytes, END_MAGIC))
+        return Written(name, at, self.head.size, tuple(self._rows))
 
     def close(self) -> None:
         """Close the staged files, which stay where they are and are not durable."""
-        self._head.seal(durable=False)
-        self._tail.seal(durable=False)
+        self.head.seal(durable=False)
+        self.tail.seal(durable=False)
 
     def discard(self) -> None:
         """Remove the staged files."""
-        self._head.discard()
-        self._tail.discard()
+        self.head.discard()
+        self.tail.discard()
 
     def _add(self, chunk: NewChunk, sections: Sequence[Section]) -> ChunkEntry:
         entry = ChunkEntry(
@@ -210,7 +237,7 @@ class PackWriter:
         self._forget_far()
         return entry
 
-    def _put(self, file: _Checked, data: bytes, digest: bytes) -> Section:
+    def _put(self, file: PackFile, data: bytes, digest: bytes) -> Section:
         section = Section(file.size, len(data), check_of(data, 2), digest)
         file.write(data)
         return section
@@ -233,7 +260,7 @@ class PackWriter:
         self._forget_far()
         frame, size, reach = block.compress(self._waiting, [name for _, name in self._recent])
         first = self._recent[-reach][0] if reach else at
-        place = self._put(self._head, frame, b"")
+        place = self._put(self.head, frame, b"")
         for number, item in enumerate(self._waiting):
             self._rows.append(Row(item.id, item.kind, at, number))
         count = len(self._waiting)

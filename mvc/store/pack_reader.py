@@ -90,6 +90,13 @@ class PackReader:
             found.append(data)
         return tuple(found)
 
+    def places(self, entry: ChunkEntry) -> list[tuple[Storage, str, int]]:
+        """Return where the sections of a chunk lie: a storage, a key and an offset each."""
+        return [
+            (self._storage, self._tail if number else self._head, part.at)
+            for number, part in enumerate(entry.sections)
+        ]
+
     def _ids(self, entry: BlockEntry) -> list[ObjectId]:
         """Return the ids of the chunks in the part of the directory that a block refers to."""
         if not entry.span:

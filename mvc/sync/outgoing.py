@@ -21,10 +21,11 @@ from mvc.codec.segments import join
 from mvc.repo.repository import Repository
 from mvc.store.block import Item
 from mvc.store.chunks import record
+from mvc.store.composed import ComposedFile, ComposedPackWriter, Source
 from mvc.store.decode import load
 from mvc.store.directory import MAX_DEPTH, ChunkEntry, Section, check_of
 from mvc.store.object_store import UNREADABLE, ObjectStore
-from mvc.store.pack import NewChunk, PackWriter
+from mvc.store.pack import NewChunk
 from mvc.store.pack_reader import PackReader
 from mvc.store.tail_packs import words_as_coded
 from mvc.sync.limits import MAX_PART, MAX_PIECE
@@ -36,22 +37,22 @@ WINDOW = 2048
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A pack in two files of its own, not in any storage: `head` and `tail` bytes long."""
+    """A pack in two files that are put together as they are sent: `head` and `tail` bytes long."""
 
     name: ObjectId
     head: int
     tail: int
-    files: tuple[Path, Path]
+    files: tuple[ComposedFile, ComposedFile]
     workspace: fileio.Workspace
 
     def body(self) -> Iterator[bytes]:
-        """Yield the head, then the tail, in pieces of at most MAX_PIECE; may be called again."""
-        for path, size in zip(self.files, (self.head, self.tail), strict=True):
-            if not size:
-                continue
-            with fileio.Reader(path) as reader:
-                for at in range(0, size, MAX_PIECE):
-                    yield reader.read_at(at, min(MAX_PIECE, size - at))
+        """Yield the head, then the tail, in pieces of at most MAX_PIECE; may be called again.
+
+        Raises IntegrityError or NotFoundError where a pack has gone that records are copied from.
+        """
+        for file, size in zip(self.files, (self.head, self.tail), strict=True):
+            if size:
+                yield from file.read(MAX_PIECE)
 
     def close(self) -> None:
         """Remove the files."""
@@ -95,10 +96,14 @@ def make_part(
 
 
 class _Sent(NamedTuple):
-    """A chunk's record, maybe without its lower sections, of which `lower` tells then."""
+    """A chunk's record, maybe without its lower sections, of which `lower` tells then.
+
+    `sources` are where the sections of a whole one lie, if they lie anywhere.
+    """
 
     chunk: NewChunk
     lower: tuple[Section, ...] | None
+    sources: tuple[Source, ...] = ()
 
 
 class _Chosen(NamedTuple):
@@ -116,7 +121,7 @@ class _PartWriter:
         self._workspace = workspace
         self._heads = heads
         self._tells = depths
-        self._writer = PackWriter(workspace)
+        self._writer = ComposedPackWriter(workspace)
         self._depths: dict[ObjectId, int] = {}
 
     def run(self, asked: Sequence[Asked]) -> Part:
@@ -131,7 +136,7 @@ class _PartWriter:
         self._check_size()
         head, tail = written.head_bytes, self._writer.tail_bytes
         name = ObjectId(bytes.fromhex(written.name))
-        return Part(name, head, tail, self._writer.files, self._workspace)
+        return Part(name, head, tail, (self._writer.head, self._writer.tail), self._workspace)
 
     def close(self) -> None:
         """Close the files, which stay where they are."""
@@ -167,10 +172,12 @@ class _PartWriter:
             sent = self._coded(Asked(sent.chunk.id, None))
             depth = 0
         chunk = replace(sent.chunk, depth=depth)
-        if sent.lower is None:
-            self._writer.add_chunk(chunk)
-        else:
+        if sent.lower is not None:
             self._writer.add_top(chunk, sent.lower)
+        elif sent.sources:
+            self._writer.add_stored(chunk, sent.sources)
+        else:
+            self._writer.add_chunk(chunk)
         self._depths[chunk.id] = depth
 
     def _depth(self, chunk: NewChunk) -> int:
@@ -198,7 +205,9 @@ class _PartWriter:
         digests = tuple(part.digest for part in entry.sections)
         about = (entry.id, entry.word, entry.words, entry.transform, entry.base, entry.depth)
         chunk = NewChunk(*about, sections, digests, entry.factors)
-        return _Sent(chunk, entry.sections[1:] if self._heads else None)
+        if self._heads:
+            return _Sent(chunk, entry.sections[1:])
+        return _Sent(chunk, None, tuple(Source(*place) for place in reader.places(entry)))
 
     def _sent(self, run: Iterable[_Chosen], *, ready: bool) -> Iterator[_Sent]:
         """Return records of chunks; only coding them anew takes more than one processor."""
