@@ -65,6 +65,10 @@ SECTIONS = {
     "commit": Section(
         ("benchmarks.commit", "--size-mb", "1000", "--tensors", "64", "--repeats", "5")
     ),
+    "sync": Section(
+        ("benchmarks.sync", "--pair", "FAMILIES/full-fp32/step0000.safetensors",
+         "FAMILIES/full-fp32/step0020.safetensors", "--refs", "10000", "--clone-mb", "400")
+    ),
     "memory": Section(("benchmarks.memory", "--size-gb", "4", "--tensors", "64")),
     "startup": Section(("benchmarks.startup", "--repeats", "10")),
 }  # fmt: skip

@@ -260,8 +260,8 @@ def test_a_repository_that_cannot_be_written_is_read(
 ) -> None:
     real = module._connect
 
-    def read_only(target: str) -> sqlite3.Connection:
-        db = real(target)
+    def read_only(target: str, *, durable: bool = True) -> sqlite3.Connection:
+        db = real(target, durable=durable)
         if target != ":memory:":
             db.execute("PRAGMA query_only = ON")
         return db
