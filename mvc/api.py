@@ -214,12 +214,14 @@ class Repository:
     def offload(self, target: str | Path, *, dry_run: bool = False) -> int:
         """Remove lower bits of weights that the repository at `target` holds, verified one by one.
 
-        Whatever needs them reads them from there. Returns the bytes that this frees. Raises
-        mvc.NotFoundError if there is no repository.
+        That is a path, or a remote by its name or address. Whatever needs them reads them from
+        there. Returns the bytes that this frees. Raises mvc.NotFoundError if there is no
+        repository.
         """
-        from mvc.ops.offload import offload
+        from mvc.ops.offload import offload, place
 
-        return offload(self._inner, Path(target).absolute(), dry_run=dry_run).freed
+        found = place(self._inner, str(target), Path.cwd())
+        return offload(self._inner, found, dry_run=dry_run).freed
 
     def bring_back(self) -> int:
         """Bring back what was offloaded and return its bytes.

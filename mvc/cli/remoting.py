@@ -15,6 +15,7 @@ from mvc.cli.wording import size as sized
 from mvc.repo.refs import short as called
 
 if TYPE_CHECKING:
+    from mvc.ops.complete import Completed
     from mvc.ops.fetch import FetchResult
     from mvc.ops.links import Access
     from mvc.sync.transfer import Sums
@@ -96,14 +97,15 @@ def fetched_shape(found: FetchResult) -> dict[str, Any]:
             for item in found.refs
         ],
         **moved(found.sent),
-        "completed": None
-        if found.completed is None
-        else {
-            "chunks": found.completed.chunks,
-            "left": found.completed.left,
-            **moved(found.completed.sent),
-        },
+        **completed(found.completed),
     }
+
+
+def completed(done: Completed | None) -> dict[str, Any]:
+    """Return what `fetch --full` brought of lower bits, as JSON has it."""
+    if done is None:
+        return {}
+    return {"completed": {"chunks": done.chunks, "left": done.left, **moved(done.sent)}}
 
 
 def moved(sums: Sums) -> dict[str, int]:

@@ -13,6 +13,8 @@ from mvc.repo.repository import Repository
 from mvc.store import sweep
 from mvc.store.census import census
 from mvc.store.locks import alone, maintenance
+from mvc.store.merge import Merger
+from mvc.store.rewrite import Rewriter
 from mvc.store.tail_packs import rebuild
 from mvc.store.tails import StoreSource
 from mvc.sync.completing import Completing, Whole, lacking, tailless
@@ -64,22 +66,26 @@ def complete(
 
 
 def _forget(repo: Repository, where: str) -> None:
-    """Remove the packs without tails of which nothing is needed any more."""
+    """Remove the packs without tails whose chunks are here whole; what else they hold is copied."""
     store = repo.store
+    store.refresh()
+    packs = census(store)
+    whole = Whole(repo)
+    doomed = {
+        name
+        for name in _tailless(repo, where)
+        if name in packs and all(whole.has_chunk(item.id) for item in packs[name].chunks)
+    }
+    every = {item for pack in packs.values() for item in pack.ids()}
+    with Rewriter(store, repo.scratch) as writer:
+        Merger(store, packs, every).copy(doomed, doomed, writer, lambda _: None)
     with alone(repo.scratch):
         store.refresh()
-        packs = census(store)
-        whole = Whole(repo)
-        away = _tailless(repo, where)
-        doomed = [
-            name
-            for name in away
-            if name in packs and all(whole.has_chunk(item.id) for item in packs[name].chunks)
-        ]
+        packs = census(store, packs)
         gone = sweep.removable(packs, doomed, lambda _: True)
         sweep.remove(store, gone, packs)
         named = {name for name, place in repo.offloaded.packs().items() if place == where}
-        repo.offloaded.remove(gone | (named - set(away)))
+        repo.offloaded.remove(gone | (named - set(_tailless(repo, where))))
 
 
 def _rebuild(repo: Repository, where: str) -> int:

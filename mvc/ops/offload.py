@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 
-from mvc.base import fileio
-from mvc.base.errors import (
-    MvcError,
-    NotAllowedError,
-    NotFoundError,
-    StorageError,
-    UsageError,
-)
-from mvc.base.ids import ObjectId
+from mvc.base.errors import IntegrityError, MvcError, NotFoundError
 from mvc.base.parallel import ordered_map
 from mvc.base.progress import SILENT, Progress
-from mvc.repo.names import FOLDER
-from mvc.repo.reach import Reach
+from mvc.ops.complete import complete
+from mvc.ops.holders import Holder, at_path, at_remote, kept, other_repository
+from mvc.ops.links import Access, meant, opened
+from mvc.ops.tails import let_ask
+from mvc.repo import remotes
+from mvc.repo.remotes import Remote
 from mvc.repo.repository import Repository, is_repository
 from mvc.storage import keys
 from mvc.store.directory import ChunkEntry
-from mvc.store.locks import maintenance, pinned
+from mvc.store.locks import maintenance
 from mvc.store.tail_packs import copy_tail, lower_chunks, rebuild
 from mvc.store.tails import StoreSource, is_remote
+from mvc.sync.address import PathAddress, parse
 
+AHEAD_BYTES = 16 << 20
+"""Bytes of words that are asked for together."""
 BATCH_BYTES = 1 << 30
 """Bytes of tails that are given up in one step: what a run that is cut off does again."""
 
@@ -82,19 +82,42 @@ def places(repo: Repository) -> tuple[Place, ...]:
 
 
 def offload(
-    repo: Repository, target: Path, *, dry_run: bool = False, progress: Progress = SILENT
+    repo: Repository,
+    target: Path | Remote,
+    access: Access | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
 ) -> OffloadResult:
-    """Remove the tails of packs that the repository at `target` can stand in for.
+    """Remove the tails of packs that another repository, at a path or a remote, can stand in for.
 
     That takes that every chunk of a tail was loaded from there and has its id, and that a version
     there needs it, so that collecting garbage there leaves it. What stays, stays for a reason that
     is given. Raises NotFoundError if there is no repository, UsageError if it is this one.
     """
-    with _opened(repo, target) as source, maintenance(repo.scratch), _pinned(source):
-        return _Offloading(repo, source, progress, dry_run=dry_run).run()
+    if isinstance(target, Path):
+        found = at_path(repo, target, progress)
+    else:
+        found = at_remote(repo, target, access or Access(), progress)
+    with found as holder, maintenance(repo.scratch):
+        return _Offloading(repo, holder, progress, dry_run=dry_run).run()
 
 
-def bring_back(repo: Repository, progress: Progress = SILENT) -> BackResult:
+def place(repo: Repository, word: str, here: Path) -> Path | Remote:
+    """Return what a word names: a remote, its address, or a folder as seen from `here`."""
+    with suppress(NotFoundError):
+        remote = remotes.find(repo, word)
+        address = parse(remote.url)
+        return Path(address.path) if isinstance(address, PathAddress) else remote
+    address = parse(word)
+    if isinstance(address, PathAddress):
+        return Path(normpath(here / address.path))
+    return Remote("", word)
+
+
+def bring_back(
+    repo: Repository, access: Access | None = None, progress: Progress = SILENT
+) -> BackResult:
     """Bring all tails back that are elsewhere, each as a whole.
 
     Packs that are whole again count even if a later one fails. Raises NotFoundError where a source
@@ -102,13 +125,18 @@ def bring_back(repo: Repository, progress: Progress = SILENT) -> BackResult:
     """
     done: list[str] = []
     total = coded = 0
+    before = repo.offloaded.packs()
+    for where in sorted({where for where in before.values() if is_remote(where)}):
+        total += _back_from(repo, where, access or Access(), progress)
     with maintenance(repo.scratch):
         sizes = _sizes(repo)
-        listed = repo.offloaded.packs()
+        listed = {
+            name: where for name, where in repo.offloaded.packs().items() if not is_remote(where)
+        }
         progress.start("bringing tails back", len(listed))
         for where in sorted(set(listed.values())):
-            packs = [name for name, place in listed.items() if place == where]
-            with _opened(repo, Path(where)) as source, _pinned(source):
+            packs = [name for name, found in listed.items() if found == where]
+            with other_repository(repo, Path(where)) as source, kept(source):
                 for name in packs:
                     progress.advance(1)
                     if keys.pack_head(name) in sizes and keys.pack_tail(name) not in sizes:
@@ -122,25 +150,37 @@ def bring_back(repo: Repository, progress: Progress = SILENT) -> BackResult:
                         done.append(name)
                     repo.offloaded.remove([name])
         progress.finish()
+    done += [name for name, where in before.items() if is_remote(where)]
     return BackResult(tuple(sorted(done)), total, coded)
+
+
+def _back_from(repo: Repository, where: str, access: Access, progress: Progress) -> int:
+    """Bring what is at a remote and return the bytes that came; IntegrityError if some did not."""
+    let_ask(repo, access)
+    remote = meant(repo, where, access.here)
+    with opened(repo, remote, access) as link:
+        found = complete(repo, remote, link, progress)
+    if found.left:
+        raise IntegrityError(
+            f"no version at {where} has all the lower bits of {found.left} packs any more",
+            hint="what was there of others is here again; `mvc fsck` there may say more",
+        )
+    return found.sent.bytes
 
 
 class _Offloading:
     def __init__(
-        self, repo: Repository, source: Repository, progress: Progress, *, dry_run: bool
+        self, repo: Repository, holder: Holder, progress: Progress, *, dry_run: bool
     ) -> None:
         self._repo = repo
-        self._source = source
-        self._where = str(source.folder)
+        self._holder = holder
+        self._where = holder.where
         self._dry_run = dry_run
         self._progress = progress
-        self._needed: set[ObjectId] = set()
         self._kept: list[Kept] = []
 
     def run(self) -> OffloadResult:
         """See `offload`."""
-        self._source.store.refresh()
-        self._needed = _needed(self._source, self._progress)
         sizes = _sizes(self._repo)
         candidates = self._candidates(sizes)
         given: list[str] = []
@@ -185,27 +225,37 @@ class _Offloading:
 
     def _why_not(self, entries: list[ChunkEntry]) -> str | None:
         """Return why the source cannot stand in for the tail of these records, None if it can."""
-        store = self._source.store
-        missing = sum(1 for entry in entries if not store.contains(entry.id))
+        holder = self._holder
+        missing = sum(1 for entry in entries if not holder.has(entry.id))
         if missing:
             return f"{missing} of {len(entries)} chunks are not there"
-        loose = sum(1 for entry in entries if entry.id not in self._needed)
+        loose = sum(1 for entry in entries if not holder.needs(entry.id))
         if loose:
             return f"no branch or tag there needs {loose} of {len(entries)} chunks"
-        source = StoreSource(store)
 
         def load(entry: ChunkEntry) -> tuple[ChunkEntry, str | None]:
             try:
-                source.segments(entry.id)
+                holder.source.segments(entry.id)
             except MvcError as error:
                 return entry, error.message
             return entry, None
 
-        for entry, problem in ordered_map(load, entries):
+        for entry, problem in ordered_map(load, self._fetched(entries)):
             self._progress.advance(entry.word * entry.words)
             if problem is not None:
                 return problem
         return None
+
+    def _fetched(self, entries: list[ChunkEntry]) -> Iterator[ChunkEntry]:
+        """Yield records whose chunks are on their way, some at a time."""
+        waiting: list[ChunkEntry] = []
+        for entry in entries:
+            waiting.append(entry)
+            if _raw(waiting) >= AHEAD_BYTES or entry is entries[-1]:
+                with suppress(MvcError):
+                    self._holder.source.fetch(item.id for item in waiting)
+                yield from waiting
+                waiting = []
 
     def _give_up(self, names: list[str]) -> None:
         """List the packs, then remove their tails."""
@@ -225,60 +275,6 @@ def _raw(entries: list[ChunkEntry]) -> int:
 
 def _sizes(repo: Repository) -> dict[str, int]:
     return {item.key: item.size for item in repo.storage.list(keys.PACKS)}
-
-
-def _needed(repo: Repository, progress: Progress) -> set[ObjectId]:
-    """Return what branches and tags reach: what stays whatever is collected."""
-    starts = list(repo.refs.all().values())
-    if not starts:
-        return set()
-    progress.start("looking at its versions", sum(repo.store.index.counts().values()))
-    reach = Reach(repo, progress)
-    reach.extend(starts)
-    progress.finish()
-    return reach.seen
-
-
-@contextmanager
-def _opened(repo: Repository, target: Path) -> Iterator[Repository]:
-    """Open the other repository, such that it answers only from what it holds itself."""
-    folder = target / FOLDER if is_repository(target / FOLDER) else target
-    if not is_repository(folder):
-        raise NotFoundError(
-            f"there is no repository at {target}",
-            hint="name the folder of a bare repository, or that of a working copy",
-        )
-    folder = folder.resolve()
-    if _is_same(repo.folder, folder):
-        raise UsageError(f"{target} is this repository itself", hint="name another one that has it")
-    source = Repository(folder, None, repo.environment)
-    try:
-        source.store.tails = None
-        yield source
-    finally:
-        source.close()
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Tell whether two folders hold the same packs, under whatever names."""
-    if one.resolve() == other.resolve() or (one / "packs").resolve() == (other / "packs").resolve():
-        return True
-    return fileio.stat_file(one / keys.FORMAT) == fileio.stat_file(other / keys.FORMAT)
-
-
-@contextmanager
-def _pinned(source: Repository) -> Iterator[None]:
-    """Keep the packs of the other side while inside; on a read-only disk nobody removes them."""
-    pin = pinned(source.scratch)
-    entered = False
-    with suppress(NotAllowedError, StorageError):
-        pin.__enter__()
-        entered = True
-    try:
-        yield
-    finally:
-        if entered:
-            pin.__exit__(None, None, None)
 
 
 def _problem(where: str) -> str | None:

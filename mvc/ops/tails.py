@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from mvc.ops.links import Access, meant, opened
 from mvc.repo import remotes
 from mvc.repo.refs import TAGS
+from mvc.repo.remotes import Remote
 from mvc.repo.repository import Repository
 from mvc.store.tails import TailSource
 from mvc.sync.link import Link
@@ -24,7 +25,11 @@ def source(repo: Repository, where: str, access: Access) -> TailSource:
 
     Nothing is asked before a chunk is needed. Raises NotFoundError where there is no such remote.
     """
-    remote = meant(repo, where, access.here)
+    return source_of(repo, meant(repo, where, access.here), access)
+
+
+def source_of(repo: Repository, remote: Remote, access: Access) -> TailSource:
+    """Return who gives chunks that are at a remote."""
 
     def link(stack: ExitStack) -> Link:
         return stack.enter_context(opened(repo, remote, access))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mvc.base.errors import TailAwayError
+from mvc.base.errors import TailAwayError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.codec.segments import Segments
 from mvc.ops import complete as completing
@@ -19,6 +20,7 @@ from mvc.ops.fetch import FetchRequest, fetch
 from mvc.ops.fsck import fsck
 from mvc.ops.gc import GcRequest, gc
 from mvc.ops.links import Access
+from mvc.ops.offload import bring_back, offload, place
 from mvc.ops.pull import pull
 from mvc.ops.push import PushRequest, push
 from mvc.ops.reset import reset
@@ -263,3 +265,64 @@ def test_what_the_remote_has_lost_stays_listed(world: World, here: World) -> Non
     assert here.repo.offloaded.packs()
     here.check()
     assert here.exported("HEAD~1", here.root.parent / "out") == ONE
+
+
+@pytest.fixture
+def other(world: World, tmp_path: Path) -> Iterator[World]:
+    """A whole clone of a bare repository, which its owner asks as if it were far away."""
+    cloned(world, tmp_path / "centre", bare=True)
+    world.repo.close()
+    clone(
+        CloneRequest(f"ssh://x{tmp_path}/centre", tmp_path / "other"), ENVIRONMENT, near(tmp_path)
+    )
+    found = World(tmp_path / "other")
+    let_ask(found.repo, near(tmp_path))
+    yield found
+    found.repo.close()
+
+
+def near(folder: Path) -> Access:
+    """Return how a host is reached that is this machine: by running the command that ssh would."""
+    script = folder / "near"
+    run = f"{sys.executable} -m mvc"
+    script.write_text(f'#!/bin/sh\nwhile [ "$1" != mvc ]; do shift; done\nshift\neval "{run} $*"\n')
+    script.chmod(0o755)
+    return Access(ssh=str(script))
+
+
+def test_lower_bits_are_offloaded_to_a_remote_and_brought_back(
+    other: World, tmp_path: Path
+) -> None:
+    access = near(tmp_path)
+    before, held = tails(other), other.stored()
+    done = offload(other.repo, place(other.repo, "origin", tmp_path), access)
+    assert done.kept == ()
+    assert done.source == "origin"
+    assert tails(other) == 0
+    assert other.stored() == held - done.freed == held - before
+    assert other.exported("HEAD~1", tmp_path / "one") == ONE
+    back = bring_back(other.repo, access)
+    assert len(back.packs) == len(done.packs)
+    assert other.repo.offloaded.packs() == {}
+    assert abs(tails(other) - before) < 100
+    other.check()
+
+
+def test_what_the_remote_lacks_is_not_given_up(other: World, tmp_path: Path) -> None:
+    other.save({"m": model(nudged(TWO_BODY, 7))}, "mine")
+    done = offload(other.repo, place(other.repo, "origin", tmp_path), near(tmp_path))
+    (kept,) = done.kept
+    assert kept.why == "2 of 2 chunks are not there"
+    assert tails(other) > 0
+    other.check()
+
+
+def test_a_remote_that_is_this_repository_itself_takes_nothing(
+    other: World, tmp_path: Path
+) -> None:
+    remotes.set_url(other.repo, "origin", f"ssh://x{tmp_path}/other")
+    before = tails(other)
+    with pytest.raises(UsageError, match="this repository itself"):
+        offload(other.repo, place(other.repo, "origin", tmp_path), near(tmp_path))
+    assert tails(other) == before
+    assert other.repo.refs.all("refs/heads/mvc") == {}

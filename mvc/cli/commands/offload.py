@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,33 +25,31 @@ _SHOWN = 5
     epilog=examples(
         "mvc offload --to ../archive",
         "mvc offload --to ../archive --dry-run",
+        "mvc offload --to origin",
         "mvc offload",
         "mvc offload --restore",
-        exit_status="1 when DIR holds nothing of what could be removed.",
+        exit_status="1 when nothing can be removed, 7 when the network failed.",
     ),
 )
-@click.option(
-    "--to", "target", metavar="DIR", type=click.Path(path_type=Path), help="Who is to hold them."
-)
+@click.option("--to", "target", metavar="DIR|REMOTE|URL", help="Who is to hold them.")
 @click.option("--restore", "back", is_flag=True, help="Bring everything back.")
 @click.option("-n", "--dry-run", is_flag=True, help="Compare and say what would be removed.")
 @json_option
 @pass_session
-def command(
-    session: Session, target: Path | None, back: bool, dry_run: bool, as_json: bool
-) -> None:
+def command(session: Session, target: str | None, back: bool, dry_run: bool, as_json: bool) -> None:
     """Keep the lower bits of weights in another repository.
 
-    Removes the tails of packs, which hold the lower 16 bits of float32 words, if the repository at
-    DIR holds the same: every word is read there and compared with its id first. What is needed of
-    them later is read from there. Without options, tells where lower bits are.
+    Removes the tails of packs, which hold the lower 16 bits of float32 words, if another
+    repository holds the same: every word is read from there and compared with its id first. What
+    is needed of them later is read from there. Without options, tells where lower bits are.
     """
-    from mvc.ops.offload import bring_back, offload, places
+    from mvc.cli.remoting import access
+    from mvc.ops.offload import bring_back, offload, place, places
 
     if (target is not None or dry_run) and back:
         raise UsageError("--restore brings everything back", hint="give it alone")
     if back:
-        done = bring_back(session.repo, session.progress)
+        done = bring_back(session.repo, access(session), session.progress)
         if as_json:
             session.json(asdict(done))
         else:
@@ -60,7 +57,11 @@ def command(
             session.say(f"lower bits of {what} are here again")
     elif target is not None:
         moved = offload(
-            session.repo, session.path(target), dry_run=dry_run, progress=session.progress
+            session.repo,
+            place(session.repo, target, session.directory),
+            access(session),
+            dry_run=dry_run,
+            progress=session.progress,
         )
         _moved(session, moved, as_json=as_json)
     elif dry_run:
