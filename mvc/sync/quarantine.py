@@ -160,7 +160,8 @@ class Quarantine:
     def _store(self) -> ObjectStore:
         fileio.make_dirs(self.folder)
         storage = HeadsStorage(self._storage) if self.heads else self._storage
-        found = ObjectStore(storage, self.folder / INDEX)
+        # It finds what an asker need not send again, and is made anew where it is wrong.
+        found = ObjectStore(storage, self.folder / INDEX, durable=False)
         found.refresh()
         return found
 
