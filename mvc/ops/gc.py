@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mvc.base import fileio
 from mvc.base.errors import IntegrityError, MissingObjectError, NegativeAnswer, UsageError
@@ -16,6 +18,7 @@ from mvc.store.census import Census, census, nearest, needed
 from mvc.store.locks import alone, maintenance
 from mvc.store.merge import Merger
 from mvc.store.rewrite import Rewriter
+from mvc.store.tails import is_remote
 from mvc.sync.quarantine import forget_old
 
 DAY = 86_400_000_000
@@ -79,6 +82,13 @@ def _days(repo: Repository, key: str, given: float | None) -> int:
     return round(days * DAY)
 
 
+class _Choice(NamedTuple):
+    """Packs to be merged; of those without tails also where they are."""
+
+    names: set[str]
+    where: str | None = None
+
+
 class _Run:
     def __init__(self, repo: Repository, grace: int, reflog: int, progress: Progress) -> None:
         self._repo = repo
@@ -108,7 +118,7 @@ class _Run:
         wanted = needed(everything - old, nearest(packs))
         merger = Merger(self._store, packs, wanted)
         chosen = self._choose(merger)
-        doomed = set().union(*chosen)
+        doomed = set[str]().union(*(item.names for item in chosen))
         if dry_run:
             return self._foreseen(merger, doomed, wanted, len(garbage - old))
         unreachable.save(self._repo.folder / "unreachable", self._staging, since)
@@ -156,27 +166,42 @@ class _Run:
                 below.extend([item])
         return below.seen
 
-    def _choose(self, merger: Merger) -> list[set[str]]:
-        """Return the packs to rewrite: what a repack settled, and the others, apart."""
-        names = self._packs.keys() - self._repo.offloaded.packs().keys()
+    def _choose(self, merger: Merger) -> list[_Choice]:
+        """Return the packs to rewrite: what a repack settled, others, and those without tails."""
+        away = self._repo.offloaded.packs()
+        names = self._packs.keys() - away.keys()
         known = settled.load(self._repo.folder / "repacked")
         planned = known.packs & names if known else set[str]()
         thorough = self._grace == 0
-        return [
-            merger.choose(planned, thorough=thorough),
-            merger.choose(names - planned, thorough=thorough),
+        chosen = [
+            _Choice(merger.choose(planned, thorough=thorough)),
+            _Choice(merger.choose(names - planned, thorough=thorough)),
         ]
+        for where in sorted({where for where in away.values() if is_remote(where)}):
+            # A pack that a repository at a path may have as it is stays as it is.
+            tailless = [
+                name
+                for name, place in away.items()
+                if place == where and name in self._packs and not self._packs[name].tail_bytes
+            ]
+            chosen.append(_Choice(merger.choose(tailless, thorough=thorough), where))
+        return chosen
 
-    def _rewrite(self, merger: Merger, chosen: list[set[str]], doomed: set[str]) -> list[set[str]]:
+    def _rewrite(self, merger: Merger, chosen: list[_Choice], doomed: set[str]) -> list[set[str]]:
         """Copy what is wanted and return the names of the new packs, as they were chosen."""
         self._progress.start("merging", sum(self._packs[name].size for name in doomed))
         new = []
-        for names in chosen:
-            with Rewriter(self._store, self._repo.scratch) as writer:
+        for names, where in chosen:
+            with Rewriter(self._store, self._repo.scratch, away=self._lister(where)) as writer:
                 merger.copy(names, doomed, writer, self._progress.advance)
                 new.append(set(writer.packs))
         self._progress.finish()
         return new
+
+    def _lister(self, where: str | None) -> Callable[[str], None] | None:
+        if where is None:
+            return None
+        return lambda name: self._repo.offloaded.add([name], where)
 
     def _sweep(self, doomed: set[str], wanted: set[ObjectId]) -> tuple[set[str], int]:
         """Delete what is not needed, no writer being at work; return packs and count orphans."""
@@ -190,6 +215,9 @@ class _Run:
                 packs = sweep.sound(self._store, packs, doomed, self._packs)
                 gone = sweep.removable(packs, doomed, lambda item: item in wanted or item in live)
                 sweep.remove(self._store, gone, packs)
+                # Those that never came are listed, too, as by a fetch that was cut off.
+                there = self._store.index.packs() | self._store.damaged.keys()
+                self._repo.offloaded.remove(self._repo.offloaded.packs().keys() - there)
                 orphans = sweep.orphans(self._store)
                 for item in orphans:
                     self._store.storage.delete(item.key)

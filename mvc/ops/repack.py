@@ -24,6 +24,7 @@ from mvc.store.planner import Planner, Recovery, work
 from mvc.store.repack import Layout, Repacker, closed
 from mvc.store.rewrite import Rewriter
 from mvc.store.settled import Settled
+from mvc.store.tails import is_remote
 
 MARGIN = 0.98
 """Plans stay so far below the budget, because they are made from estimates."""
@@ -123,6 +124,8 @@ class _Run:
         self._settled = Settled(limits)
         # Bytes that chunks would take without base, as far as they were planned.
         self._alone: dict[ObjectId, float] = {}
+        # Chunks that cannot be read without asking a remote: nothing is planned for or with them.
+        self._apart: set[ObjectId] = set()
 
     def run(self) -> RepackResult:
         """See `repack`."""
@@ -131,7 +134,9 @@ class _Run:
         self._settled = Settled(self._limits, self._known(lines))
         away = {name for name in repo.offloaded.packs() if name in packs}
         frozen = needed((item for name in away for item in packs[name].ids()), nearest(packs))
-        layout = Layout(packs, away | self._settled.packs, frozenset(frozen))
+        self._apart = self._at_remotes()
+        fixed = away | self._settled.packs
+        layout = Layout(packs, fixed, frozenset(frozen | self._apart))
         if self._request.dry_run:
             planned = self._carry_out(layout, lines, None)
             before = self._summary(lines, nearest(packs))
@@ -158,7 +163,7 @@ class _Run:
         planner = Planner(
             self._repo.store,
             lines,
-            dict(layout.records),
+            {key: value for key, value in layout.records.items() if key not in self._apart},
             lambda item: item in layout.settled,
             limits,
             progress.advance,
@@ -183,6 +188,21 @@ class _Run:
         repacker.clear(lines.numbers)
         progress.finish()
         return planned
+
+    def _at_remotes(self) -> set[ObjectId]:
+        """Return the chunks whose lower bits are at remotes, and those that stand on such."""
+        packs, listed = self._packs, self._repo.offloaded.packs()
+        far = {name for name in packs if is_remote(listed.get(name, "/"))}
+        found = {record.id for name in far for record in packs[name].chunks}
+        for name in packs.keys() - far:
+            found -= {record.id for record in packs[name].chunks}
+        before = -1
+        while len(found) != before:
+            before = len(found)
+            for record in nearest(packs).values():
+                if not found.isdisjoint(record.references):
+                    found.add(record.id)
+        return found
 
     def _lineages(self) -> Lineages:
         repo = self._repo

@@ -44,9 +44,14 @@ class Merger:
 
     def waste(self, pack: Pack) -> int:
         """Return about how many bytes of a pack nothing needs."""
-        spare = sum(record.stored for record in pack.chunks if self._is_spare(record))
+        stored = sum(record.stored for record in pack.chunks)
+        # Of a pack without its tail a part is here.
+        share = min(1.0, pack.size / stored) if stored else 1.0
+        spare = round(
+            share * sum(record.stored for record in pack.chunks if self._is_spare(record))
+        )
         dead = [item for item in pack.objects if item not in self._wanted]
-        blocks = pack.size - sum(record.stored for record in pack.chunks)
+        blocks = max(0, pack.size - stored)
         total = len(pack.chunks) + len(pack.objects)
         gone = len(dead) + sum(record.id not in self._wanted for record in pack.chunks)
         return spare + (blocks * gone // total if total else 0)

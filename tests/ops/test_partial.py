@@ -23,9 +23,11 @@ from mvc.ops.links import Access
 from mvc.ops.offload import bring_back, offload, place
 from mvc.ops.pull import pull
 from mvc.ops.push import PushRequest, push
+from mvc.ops.repack import RepackRequest, repack
 from mvc.ops.reset import reset
+from mvc.ops.stats import stats
 from mvc.ops.tails import let_ask
-from mvc.repo import remotes, restore
+from mvc.repo import remotes, restore, revisions
 from mvc.repo.repository import Repository
 from mvc.storage import keys
 from mvc.store.decode import load_top
@@ -326,3 +328,55 @@ def test_a_remote_that_is_this_repository_itself_takes_nothing(
         offload(other.repo, place(other.repo, "origin", tmp_path), near(tmp_path))
     assert tails(other) == before
     assert other.repo.refs.all("refs/heads/mvc") == {}
+
+
+def test_gc_merges_packs_of_heads_and_leaves_them_readable(world: World, here: World) -> None:
+    for number in range(3, 6):
+        world.save({"m": model(nudged(TWO_BODY, number))}, str(number))
+        pull(here.repo, FetchRequest())
+    assert len(here.repo.offloaded.packs()) == 4
+    gc(here.repo, GcRequest(grace_days=0, reflog_days=0))
+    assert len(here.repo.offloaded.packs()) == 1
+    assert set(here.repo.offloaded.packs().values()) == {"origin"}
+    here.reopen()
+    here.check()
+    short = here.root.parent / "short"
+    export(here.repo, "HEAD~3", short, precision=16)
+    assert contents(short)["m"] == model(tops(TWO_BODY), STEPS[8:] + bytes(8))
+    let_ask(here.repo, Access())
+    assert here.exported("HEAD~3", here.root.parent / "out") == TWO
+
+
+def test_what_no_version_needs_goes_from_packs_of_heads(world: World, here: World) -> None:
+    before = here.stored()
+    new = revisions.resolve(here.repo, "HEAD~1")
+    for name in ("refs/heads/main", "refs/remotes/origin/main"):
+        old = here.repo.refs.get(name)
+        here.repo.refs.update(name, old, new, here.repo.change(old, new, "test"))
+    gc(here.repo, GcRequest(grace_days=0, reflog_days=0))
+    assert here.stored() < before
+    here.check()
+    let_ask(here.repo, Access())
+    assert here.exported("HEAD", here.root.parent / "out") == ONE
+
+
+def test_repack_asks_nobody_and_leaves_what_stands_on_heads(world: World, here: World) -> None:
+    let_ask(here.repo, Access())
+    mine = [model(nudged(TWO_BODY, number)) for number in (4, 5)]
+    for data in mine:
+        here.save({"m": data}, "mine")
+    away(world)
+    here.reopen()
+    done = repack(here.repo)
+    assert done.coded == 0
+    repack(here.repo, RepackRequest(everything=True))
+    here.check()
+    world.root.with_name("elsewhere").rename(world.root)
+    let_ask(here.repo, Access())
+    assert here.exported("HEAD", here.root.parent / "out")["m"] == mine[-1]
+
+
+def test_stats_tell_what_is_elsewhere(world: World, here: World) -> None:
+    found = stats(here.repo)
+    assert 0.5 * len(BODY) < found.offloaded_bytes < 1.2 * len(BODY)
+    assert found.stored_bytes < world.stored()
