@@ -100,7 +100,7 @@ Both are TOML.
 | `core.trust_other_owners` | `false` | use others' repositories; the user's file alone counts |
 | `http.authorities` | the system's | certificates to trust; the user's file alone counts |
 | `http.plain_token` | `false` | send tokens unencrypted; the user's file alone counts |
-| `remote.NAME.url`, `branch.NAME.merge`, ... | none | [remotes](sync.md#settings) and what branches follow |
+| `remote.NAME.url`, `branch.NAME.merge`, ... | none | [remotes and upstreams](sync.md#settings) |
 | `gc.grace_days` | 14 | how long [garbage](maintenance.md#garbage) is kept |
 | `gc.reflog_days` | 90 | how long reflogs keep what they name from being garbage |
 | `repack.budget` | 2.0 | the most a version costs to recover, relative to a whole one |
