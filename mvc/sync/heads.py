@@ -15,7 +15,7 @@ from mvc.base.errors import FormatError, IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.codec.segments import Segments
-from mvc.objects.model import Blob, Content, Layout, Literal, Tensor
+from mvc.objects.model import Tensor
 from mvc.repo.precision import expanded
 from mvc.repo.repository import Repository
 from mvc.store.chunks import Words, record
@@ -38,28 +38,18 @@ KEPT = 8
 
 
 def exact_chunks(held: Quarantine, planned: Iterable[Planned]) -> set[ObjectId]:
-    """Return the chunks that must come whole, as far as objects in quarantine tell.
+    """Return the chunks that must come whole, as far as tensors in quarantine tell.
 
-    Raises FormatError where one is malformed.
+    All else has words of a byte, which have no lower bits. Raises FormatError where a tensor is
+    malformed.
     """
     found: set[ObjectId] = set()
     for item in planned:
         if item.kind == "tensor":
             tensor = Tensor.decode(held.read(item.id, item.kind))
-            contents = [] if is_shortened(tensor.dtype) else [tensor.content]
-        elif item.kind == "blob":
-            contents = [Blob.decode(held.read(item.id, item.kind)).content]
-        elif item.kind == "layout":
-            extents = Layout.decode(held.read(item.id, item.kind)).extents
-            contents = [extent.content for extent in extents if isinstance(extent, Literal)]
-        else:
-            continue
-        found.update(name for content in contents if _has_tail(content) for name in content.chunks)
+            if not is_shortened(tensor.dtype) and len(SEGMENTS[tensor.content.word]) > 1:
+                found.update(tensor.content.chunks)
     return found
-
-
-def _has_tail(content: Content) -> bool:
-    return len(SEGMENTS[content.word]) > 1
 
 
 def with_whole_bases(

@@ -24,6 +24,7 @@ from mvc.store.pack import (
     NewChunk,
     pack_name,
 )
+from mvc.store.transaction import Encodable
 from tests.sync.exchange import Sent
 
 
@@ -96,7 +97,7 @@ def against(data: bytes, base: bytes, base_id: ObjectId, word: int = 4) -> NewCh
     )
 
 
-def item(value: Blob | Tree | Commit) -> Item:
+def item(value: Encodable) -> Item:
     content = value.encode()
     return Item(object_id(value.KIND, content), value.KIND, content)
 
