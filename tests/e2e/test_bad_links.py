@@ -89,7 +89,7 @@ def test_a_connection_that_breaks_off_every_five_megabytes_is_good_enough(
     with placed(carrier, tmp_path / "at", EVERY) as place:
         ada = place.device("ada", weights(1, 30 * MB))
         for name, found in (("push", pushed(place, ada)), ("clone", cloned(place, "copy"))):
-            record_property(name, found)
+            record_property(name, str(found))
             found.check(EVERY)
         place.whole(ada.root, place.folder / "copy")
 
@@ -100,7 +100,7 @@ def test_what_is_sent_again_is_less_than_one_part_for_each_failure(
     with placed("http", tmp_path / "at", EVERY, part_bytes=MB) as place:
         ada = place.device("ada", weights(1, 30 * MB))
         for name, found in (("push", pushed(place, ada)), ("clone", cloned(place, "copy"))):
-            record_property(name, found)
+            record_property(name, str(found))
             found.check(MB)
             assert found.failures <= found.needed // (EVERY - MB) + 1
         place.whole(ada.root, place.folder / "copy")

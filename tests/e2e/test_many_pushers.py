@@ -134,7 +134,7 @@ def test_all_who_push_to_their_own_refs_succeed_and_objects_are_stored_once(
         clients.append((centre.client(world.root, name, *grants), f"main:devices/{name}/main"))
     codes = at_once(centre, clients)
     assert codes == [0] * count
-    record_property("server", centre.check())
+    record_property("server", str(centre.check()))
     common = set.intersection(*shared_chunks)
     assert len(common) >= len(shared)
     with Repository(centre.folder, None, ENVIRONMENT) as repo:
@@ -171,7 +171,7 @@ def test_of_those_who_push_to_one_ref_nobody_is_overwritten_and_each_is_told(
             shutil.copytree(folder, tmp_path / "chain")
         clients.append((centre.client(folder, folder.name), "main"))
     codes = at_once(centre, clients)
-    record_property("server", centre.check())
+    record_property("server", str(centre.check()))
     accepted = [tip for tip, code in zip(tips, codes, strict=True) if code == 0]
     print(f"{len(accepted)} of {count} accepted")
     assert accepted

@@ -328,7 +328,7 @@ def test_kills_at_random_moments_lose_nothing_that_was_acknowledged(
 ) -> None:
     seed = carrier + direction
     told = campaign(carrier, direction, tmp_path / "at", monkeypatch, seed, MOMENTS)
-    record_property("kills", told)
+    record_property("kills", str(told))
 
 
 @pytest.mark.slow
