@@ -162,7 +162,7 @@ def move(
     their new content are in nobody's way.
     """
     head, files = _head_files(tree), tree.files_of(target)
-    if not force and (lost := tree.blockers(files, head)):
+    if not force and (lost := tree.blockers(files, head, precision)):
         some = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise NegativeAnswer(
             f"uncommitted changes would be lost: {some}",

@@ -49,16 +49,19 @@ def complete(
     where = remote.name or remote.url
     wanted = lacking(repo, where)
     sums = Sums()
-    if wanted:
-        listing = listed(link)
-        targets = list(dict.fromkeys(listing.refs.values()))
-        key = Memory(repo, remote.url).key
-        with closing(quarantine(repo, f"remote {key} full")) as held:
+    key = Memory(repo, remote.url).key
+    with closing(quarantine(repo, f"remote {key} full")) as held:
+        if wanted:
+            listing = listed(link)
+            targets = list(dict.fromkeys(listing.refs.values()))
             run = Completing(repo, link, held, listing.part_bytes, progress)
             for at in range(0, len(targets), MAX_BASES):
                 done = run.bring(targets[at : at + MAX_BASES], lacking(repo, where))
                 sums.parts += done.parts
                 sums.bytes += done.bytes
+        if held.parts():
+            # Of a run that was cut off at its end.
+            held.drop(held.parts())
     with maintenance(repo.scratch):
         _forget(repo, where)
         left = _rebuild(repo, where)

@@ -212,8 +212,13 @@ class Worktree:
             if (path := "/".join(entry.parts)) not in self.state.files and not ignore.covers(path)
         )
 
-    def blockers(self, target: dict[str, Entry], head: dict[str, Entry]) -> list[str]:
-        """Return the files whose content would be lost if `target` replaced `head` here."""
+    def blockers(
+        self, target: dict[str, Entry], head: dict[str, Entry], precision: int | None = None
+    ) -> list[str]:
+        """Return the files whose content would be lost if `target` replaced `head` here.
+
+        One that is as it would be at a precision was written by a run that was cut off.
+        """
         changed = [path for path in target if path not in head or head[path].id != target[path].id]
         gone = [path for path in head if path not in target and path in self.state.files]
         lost = []
@@ -225,9 +230,26 @@ class Worktree:
             if self.reduced(path, stat):
                 continue
             versions = [files[path] for files in (head, target) if path in files]
-            if not any(self.same(path, stat, entry) for entry in versions):
+            if any(self.same(path, stat, entry) for entry in versions):
+                continue
+            short = precision is not None and path in target
+            if not short or not self._is_short(path, stat, target[path]):
                 lost.append(path)
         return lost
+
+    def _is_short(self, path: str, stat: fileio.FileStat, entry: Entry) -> bool:
+        """Tell whether a file has the bytes of an entry at reduced precision."""
+        from mvc.repo.restore import stage_file
+
+        if stat.size != entry.size or not self._loses_bits(entry):
+            return False
+        with fileio.Workspace(self.repo.scratch) as workspace:
+            staged = fileio.StagedFile(workspace.path)
+            try:
+                done = stage_file(self.repo.store, entry, staged, short=True)
+            finally:
+                staged.discard()
+        return done.sha256 == hash_file(self.root / path)[0]
 
     def move_to(
         self,

@@ -20,7 +20,7 @@ from mvc.repo.repository import Repository
 from tests.e2e.scenes import SETTINGS, replace_files, versions_of
 from tests.e2e.world import ENVIRONMENT, World, sha256s
 
-KINDS = ("push", "fetch", "pull", "clone")
+KINDS = ("push", "fetch", "pull", "clone", "heads", "full")
 MAIN = "refs/heads/main"
 SEEN = "refs/remotes/origin/main"
 
@@ -35,7 +35,9 @@ class Site:
     new: str
 
     def command(self, root: Path) -> list[str]:
-        words = {"clone": ["-C", str(root), "clone", "central", "c"]}
+        clone = ["-C", str(root), "clone", "central", "c"]
+        words = {"clone": clone, "heads": [*clone, "--precision", "16"]}
+        words["full"] = ["-C", str(root / "b"), "fetch", "--full"]
         folder = "a" if self.kind == "push" else "b"
         return words.get(self.kind, ["-C", str(root / folder), self.kind])
 
@@ -67,8 +69,9 @@ def build(kind: str, root: Path, size: int) -> Site:
     # Sites are copied: what is written down of other places must be seen from here.
     remotes.add(world.repo, remotes.Remote("origin", "../central"))
     assert run(["-C", str(root / "a"), "push", "-q"]) == 0
-    if kind in ("fetch", "pull"):
-        assert run(["-C", str(root), "clone", "-q", "central", "b"]) == 0
+    if kind in ("fetch", "pull", "full"):
+        less = ["--precision", "16"] if kind == "full" else []
+        assert run(["-C", str(root), "clone", "-q", "central", "b", *less]) == 0
         with Repository(root / "b/.mvc", root / "b", ENVIRONMENT) as clone:
             remotes.set_url(clone, "origin", "../central")
     replace_files(world, second)
@@ -82,6 +85,11 @@ def build(kind: str, root: Path, size: int) -> Site:
 
 def opened(folder: Path) -> Repository:
     return Repository(folder, folder.parent if folder.name == ".mvc" else None, ENVIRONMENT)
+
+
+def with_all_bits(folder: Path) -> None:
+    """Write the files of a working copy with all bits, wherever these are."""
+    assert run(["-C", str(folder), "checkout", "-q", "main"]) == 0
 
 
 def sound(folder: Path) -> None:
@@ -104,6 +112,7 @@ def check_survivor(site: Site, root: Path) -> None:
     for folder in root.glob("[bc]/.mvc"):
         assert at(folder, SEEN) in (site.old, site.new)
     if (root / "c").exists():
+        with_all_bits(root / "c")
         assert sha256s(root / "c") == sha256s(root / "a"), "a clone was there before it was whole"
         shutil.rmtree(root / "c")
     code = run(site.command(root))
@@ -114,9 +123,17 @@ def check_survivor(site: Site, root: Path) -> None:
 def finished(site: Site, root: Path) -> None:
     """Check that a command has done all that it is for, and left nothing else."""
     assert at(root / "central", MAIN) == site.new
-    folder = {"push": "a", "clone": "c"}.get(site.kind, "b")
+    folder = {"push": "a", "clone": "c", "heads": "c"}.get(site.kind, "b")
+    if site.kind == "heads":
+        with_all_bits(root / folder)
     assert at(root / folder / ".mvc", SEEN) == site.new
-    if site.kind in ("pull", "clone"):
+    if site.kind == "full":
+        whole = root / "whole"
+        with opened(root / folder / ".mvc") as repo:
+            assert repo.offloaded.packs() == {}
+            export(repo, "origin/main", whole)
+        assert sha256s(whole) == sha256s(root / "a")
+    if site.kind in ("pull", "clone", "heads"):
         assert sha256s(root / folder) == sha256s(root / "a")
         assert at(root / folder / ".mvc", MAIN) == site.new
     for repository in (root / "central", root / folder / ".mvc"):

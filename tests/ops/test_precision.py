@@ -213,3 +213,13 @@ def test_a_file_that_changes_while_it_is_made_whole_is_left_as_it_is(
     with pytest.raises(NegativeAnswer, match="m changed meanwhile"):
         checkout(world.repo, "HEAD")
     assert world.read("m") == b"epoch 7"
+
+
+def test_a_run_that_was_cut_off_behind_a_file_is_completed_by_another(world: World) -> None:
+    checkout(world.repo, "HEAD~1")
+    world.write("m", SHORT_TWO["m"])
+    with pytest.raises(NegativeAnswer):
+        checkout(world.repo, "main")
+    checkout(world.repo, "main", precision=16)
+    assert contents(world.root) == SHORT_TWO
+    assert world.status().clean
