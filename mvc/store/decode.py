@@ -54,6 +54,8 @@ def _found(store: ObjectStore, wanted: ObjectId, count: int | None) -> Segments:
         found = Copies(store, count, fetch=False).find(wanted)
         if found is not None:
             return found
+        # Packs that were replaced meanwhile are seen before anyone else is asked, and asked once.
+        store.refresh()
         try:
             return _latest(store, wanted, count)
         except UNREADABLE as late:
