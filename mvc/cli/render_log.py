@@ -45,7 +45,8 @@ class Lines:
             text += ["", *indented(version.commit.message)]
         if self._graph is not None:
             text += [] if self._oneline else [""]
-            return self._graph.draw(version.id, version.commit.parents, text)
+            parents = self._session.repo.parents(version.id, version.commit)
+            return self._graph.draw(version.id, parents, text)
         if not self._oneline and not self._first:
             text.insert(0, "")
         self._first = False

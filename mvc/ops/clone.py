@@ -13,7 +13,7 @@ from mvc.base.errors import MvcError, NegativeAnswer, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.ops.checkout import checkout
-from mvc.ops.fetch import FetchRequest, FetchResult, bring, mirror
+from mvc.ops.fetch import FetchRequest, FetchResult, bring, check_depth, mirror
 from mvc.ops.links import Access, located, opened
 from mvc.ops.pull import forward
 from mvc.ops.tails import let_ask
@@ -31,7 +31,8 @@ COPY = "copy"
 class CloneRequest:
     """What to copy where; `branch` is a branch or tag to begin at, by default theirs.
 
-    At `precision` 16 the lower bits of floats stay there, also those of later fetches.
+    At `precision` 16 the lower bits of floats stay there, also those of later fetches. With `depth`
+    so many versions of each branch and tag come.
     """
 
     url: str
@@ -39,6 +40,7 @@ class CloneRequest:
     bare: bool = False
     branch: str | None = None
     precision: int | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def clone(
     """
     access = access or Access()
     check_precision(request.precision)
+    check_depth(request.depth)
     url = str(located(request.url, access.here))
     remote = Remote(DEFAULT, url, precision=request.precision)
     target = request.target
@@ -140,7 +143,8 @@ def _clear_other(staged: Path, remote: Remote, request: CloneRequest) -> None:
         return
     folder = staged if request.bare else staged / ".mvc"
     with suppress(MvcError), Repository(folder, None) as repo:
-        if remotes.remotes(repo) in ([], [remote]):
+        deep = request.depth is None and repo.shallow.commits()
+        if remotes.remotes(repo) in ([], [remote]) and not deep:
             return
     fileio.remove_tree(staged)
 
@@ -151,9 +155,10 @@ def _filled(
     listing = listed(link)
     ref = _begin(listing, request.branch, remote)
     if request.bare:
-        found = mirror(repo, remote, link, listing, progress)
+        found = mirror(repo, remote, link, listing, progress, request.depth)
     else:
-        found = bring(repo, remote, link, listing, FetchRequest(), progress)
+        wanted = FetchRequest(depth=request.depth)
+        found = bring(repo, remote, link, listing, wanted, progress)
     for row in found.refs:
         if row.status == "refused":
             raise NegativeAnswer(f"{row.ref} cannot be copied: {row.message}")

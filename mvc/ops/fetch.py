@@ -27,6 +27,8 @@ from mvc.sync.memory import Fetched, Memory
 from mvc.sync.quarantine import Quarantine, quarantine
 from mvc.sync.transfer import Sums
 
+MAX_DEPTH = 1 << 31
+
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
@@ -34,7 +36,9 @@ class FetchRequest:
 
     `prune` drops what is gone there. Tags that are at another version here move with `force` only.
     At `precision` 16 the lower bits of floats stay there; without it, what the remote's settings
-    say. `full` brings those that stayed there before, too, and later ones will come.
+    say. `full` brings those that stayed there before, too, and later ones will come. With `depth`
+    so many versions of each branch and tag are to be here at least (0: all of history); without it,
+    history ends where it did.
     """
 
     remote: str | None = None
@@ -44,6 +48,7 @@ class FetchRequest:
     force: bool = False
     precision: int | None = None
     full: bool = False
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ def fetch(
     )
     access = access or Access()
     check_precision(request.precision)
+    check_depth(request.depth)
     if request.full and request.precision:
         raise UsageError("all bits, or some of them?", hint="leave out --full or --precision")
     if request.full and remote.precision:
@@ -111,6 +117,12 @@ def fetch(
         return replace(found, completed=complete(repo, remote, link, progress))
 
 
+def check_depth(depth: int | None) -> None:
+    """Raise UsageError for a number of versions that cannot be fetched."""
+    if depth is not None and not 0 <= depth < MAX_DEPTH:
+        raise UsageError(f"a history of {depth} versions cannot be fetched", hint="at least 1")
+
+
 def bring(
     repo: Repository,
     remote: Remote,
@@ -123,11 +135,17 @@ def bring(
     memory = Memory(repo, remote.url)
     heads = bool(request.precision or remote.precision)
     with closing(_quarantine(repo, memory, heads=heads)) as held:
-        return _Fetch(repo, remote, link, held, progress).run(request, listing, memory)
+        fetching = _Fetch(repo, remote, link, held, progress, request.depth)
+        return fetching.run(request, listing, memory)
 
 
 def mirror(
-    repo: Repository, remote: Remote, link: Link, listing: Listing, progress: Progress = SILENT
+    repo: Repository,
+    remote: Remote,
+    link: Link,
+    listing: Listing,
+    progress: Progress = SILENT,
+    depth: int | None = None,
 ) -> FetchResult:
     """Bring what was listed; each branch gets the name here that it has there."""
     here = repo.refs.all()
@@ -136,7 +154,7 @@ def mirror(
     ]
     heads = remote.precision is not None
     with closing(_quarantine(repo, Memory(repo, remote.url), heads=heads)) as held:
-        found = _Fetch(repo, remote, link, held, progress).moved(wanted, listing)
+        found = _Fetch(repo, remote, link, held, progress, depth).moved(wanted, listing)
         held.drop(held.parts())
         return found
 
@@ -161,7 +179,7 @@ def _listed(link: Link, remote: Remote, request: FetchRequest, memory: Memory) -
                 )
         return replace(listing, refs={name: listing.refs[name] for name in names}, state=None)
     before = memory.fetched()
-    useful = before is not None and request.tags and not request.force
+    useful = before is not None and request.tags and not request.force and request.depth is None
     if before is None or not useful or (request.prune and before.stale):
         known = None
     else:
@@ -175,13 +193,20 @@ _Wanted = tuple[str, str, ObjectId | None, ObjectId]
 
 class _Fetch:
     def __init__(
-        self, repo: Repository, remote: Remote, link: Link, held: Quarantine, progress: Progress
+        self,
+        repo: Repository,
+        remote: Remote,
+        link: Link,
+        held: Quarantine,
+        progress: Progress,
+        depth: int | None,
     ) -> None:
         self._repo = repo
         self._remote = remote
         self._link = link
         self._held = held
         self._progress = progress
+        self._depth = depth
         self._sums = Sums()
 
     def run(self, request: FetchRequest, listing: Listing, memory: Memory) -> FetchResult:
@@ -195,6 +220,8 @@ class _Fetch:
             local = remote.tracked(ref) or ref
             old = here.get(local)
             if old == target:
+                if self._depth is not None:
+                    wanted.append((ref, local, old, target))
                 continue
             if ref.startswith(TAGS) and old is not None and not request.force:
                 message = "this tag is at another version here; --force moves it"
@@ -264,15 +291,26 @@ class _Fetch:
 
     def _group(self, group: list[_Wanted], part_bytes: int) -> list[FetchedRef]:
         tips = self._tips()
-        wants = self._lacking(list(dict.fromkeys(item[3] for item in group)), tips)
+        wants = list(dict.fromkeys(item[3] for item in group))
+        if self._depth is None:
+            wants = self._lacking(wants, tips)
         haves = self._haves(group, tips)
+        moving = [item for item in group if item[2] != item[3]]
         if not wants:
-            return self._move(group)
+            return self._move(moving)
         source = self._remote.name if self._held.heads else None
         with fetched(
-            self._repo, self._link, wants, haves, self._held, part_bytes, self._progress, source
+            self._repo,
+            self._link,
+            wants,
+            haves,
+            self._held,
+            part_bytes,
+            self._progress,
+            source,
+            self._depth,
         ) as sums:
-            rows = self._move(group)
+            rows = self._move(moving)
         self._sums.parts += sums.parts
         self._sums.bytes += sums.bytes
         return rows

@@ -218,6 +218,10 @@ class _Run:
                 # Those that never came are listed, too, as by a fetch that was cut off.
                 there = self._store.index.packs() | self._store.damaged.keys()
                 self._repo.offloaded.remove(self._repo.offloaded.packs().keys() - there)
+                ends = self._repo.shallow.commits()
+                self._repo.shallow.change(
+                    (), [item for item in ends if self._store.kind(item) is None]
+                )
                 orphans = sweep.orphans(self._store)
                 for item in orphans:
                     self._store.storage.delete(item.key)

@@ -96,7 +96,7 @@ def _passes(repo: Repository, request: LogRequest, version: Version) -> bool:
 def _touches(repo: Repository, version: Version, text: str) -> bool:
     """Tell whether a commit has something else at a path than each of its parents."""
     new = version.commit.tree
-    parents = [repo.commit(parent).tree for parent in version.commit.parents]
+    parents = [repo.commit(parent).tree for parent in repo.parents(version.id, version.commit)]
     if not parents:
         return _differs(repo, None, new, text)
     return all(_differs(repo, old, new, text) for old in parents)

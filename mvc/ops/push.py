@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from mvc.base.errors import (
+    MissingObjectError,
     MvcError,
     NegativeAnswer,
     NotAllowedError,
@@ -103,7 +104,7 @@ def push(
         raise UsageError(f"at most {MAX_CHANGES} refs move together", hint="leave out --atomic")
     memory = Memory(repo, remote.url)
     found: list[Pushed] = []
-    with opened(repo, remote, access) as link:
+    with _told_of_depth(repo), opened(repo, remote, access) as link:
         for at in range(0, len(moves), MAX_CHANGES):
             done = sent(
                 repo,
@@ -130,6 +131,17 @@ def push(
         request.dry_run,
         follows,
     )
+
+
+@contextmanager
+def _told_of_depth(repo: Repository) -> Iterator[None]:
+    """Say what to do where a server lacks versions that are not here either."""
+    try:
+        yield
+    except MissingObjectError as error:
+        if repo.shallow.commits():
+            error.hint = "`mvc fetch --unshallow` brings the older versions, which it may lack"
+        raise
 
 
 class _Wishes:

@@ -100,9 +100,10 @@ def show(repo: Repository, spec: str) -> Shown:
     return ShownBlob(found.path, found.entry.id, blob.size, blob.sha256)
 
 
-def changes(repo: Repository, commit: Commit) -> tuple[FileChange, ...]:
+def changes(repo: Repository, wanted: ObjectId, commit: Commit) -> tuple[FileChange, ...]:
     """Return the files that differ between a commit and its first parent."""
-    old = repo.commit(commit.parents[0]).tree if commit.parents else None
+    first = next(iter(repo.parents(wanted, commit)), None)
+    old = None if first is None else repo.commit(first).tree
     return tuple(
         _change(path, before, after)
         for path, before, after in trees.changed(repo.store, old, commit.tree, separator="/")
@@ -112,7 +113,7 @@ def changes(repo: Repository, commit: Commit) -> tuple[FileChange, ...]:
 def _commit(repo: Repository, spec: str) -> ShownCommit:
     wanted = revisions.resolve(repo, spec)
     commit = repo.commit(wanted)
-    return ShownCommit(wanted, commit, _annotation(repo, spec), changes(repo, commit))
+    return ShownCommit(wanted, commit, _annotation(repo, spec), changes(repo, wanted, commit))
 
 
 def _annotation(repo: Repository, spec: str) -> Tag | None:

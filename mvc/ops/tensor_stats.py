@@ -69,7 +69,7 @@ def tensor_stats(repo: Repository, spec: str = "HEAD") -> TensorStats:
     found = revisions.find(repo, spec if ":" in spec else f"{spec}:")
     commit = repo.commit(found.commit)
     survey = _Survey(repo)
-    for parent in commit.parents:
+    for parent in repo.parents(found.commit, commit):
         survey.remember(repo.commit(parent).tree)
     models = _files(repo, found.path, found.entry)
     tensors = [

@@ -45,7 +45,7 @@ def walk(
         _, _, item = heapq.heappop(queue)
         commit = loaded[item]
         yield Version(item, commit)
-        for parent in commit.parents:
+        for parent in repo.parents(item, commit):
             push(parent, order[item] - 1)
 
 
@@ -56,7 +56,7 @@ def topological(
     versions = {version.id: version for version in walk(repo, starts, excluded)}
     children = dict.fromkeys(versions, 0)
     for version in versions.values():
-        for parent in version.commit.parents:
+        for parent in repo.parents(version.id, version.commit):
             if parent in children:
                 children[parent] += 1
     ready = [(-versions[item].commit.time, item) for item, count in children.items() if not count]
@@ -64,7 +64,7 @@ def topological(
     while ready:
         version = versions[heapq.heappop(ready)[1]]
         yield version
-        for parent in version.commit.parents:
+        for parent in repo.parents(version.id, version.commit):
             if parent in children:
                 children[parent] -= 1
                 if not children[parent]:
@@ -89,7 +89,7 @@ def _all(repo: Repository, starts: Iterable[ObjectId]) -> Iterator[Version]:
         item = pending.pop()
         commit = repo.commit(item)
         yield Version(item, commit)
-        for parent in commit.parents:
+        for parent in repo.parents(item, commit):
             if parent not in seen:
                 seen.add(parent)
                 pending.append(parent)

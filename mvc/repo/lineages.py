@@ -29,7 +29,7 @@ def lineages(repo: Repository, starts: Iterable[ObjectId], progress: Progress = 
     """Return the chunks of all versions that these commits lead to, the oldest first."""
     walker = _Walker(repo)
     for version in reversed(list(topological(repo, starts))):
-        first = next(iter(version.commit.parents), None)
+        first = next(iter(repo.parents(version.id, version.commit)), None)
         before = repo.commit(first).tree if first is not None else None
         walker.version(before, version.commit.tree)
         progress.advance(1)

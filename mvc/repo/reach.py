@@ -61,7 +61,7 @@ class Reach:
         if kind == "commit":
             commit = self._repo.commit(item)
             yield commit.tree, "tree"
-            yield from ((parent, "commit") for parent in commit.parents)
+            yield from ((parent, "commit") for parent in self._repo.parents(item, commit))
         elif kind == "tag":
             target = self._repo.tag(item).target
             yield target, self._kind(target)

@@ -3,7 +3,7 @@
 PROJECT/               the working copy (a bare repository has none)
   .mvc/                format HEAD refs/ packs/                   what is versioned
                        config.toml index.sqlite logs/ locks/ offloaded tmp/ worktree    local
-                       incoming/ remotes/ tokens/                                       of remotes
+                       incoming/ remotes/ shallow tokens/                               of remotes
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mvc.objects.history import Commit, Tag, check_line
 from mvc.repo.config import Config
 from mvc.repo.names import FOLDER, check_branch
 from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, Change, Refs
+from mvc.repo.shallow import Shallow
 from mvc.storage import keys
 from mvc.storage.local import LocalStorage
 from mvc.store.object_store import ObjectStore
@@ -109,6 +110,15 @@ class Repository:
         tails = Tails(self.offloaded, self._source)
         storage = OffloadingStorage(self.storage, self.offloaded.packs)
         return ObjectStore(storage, self.folder / "index.sqlite", tails)
+
+    @cached_property
+    def shallow(self) -> Shallow:
+        """The versions whose parents are not here on purpose."""
+        return Shallow(self.folder / "shallow", self.folder / "tmp" / "shallow")
+
+    def parents(self, wanted: ObjectId, commit: Commit) -> tuple[ObjectId, ...]:
+        """Return the parents of a commit, as far as history goes here."""
+        return () if wanted in self.shallow.commits() else commit.parents
 
     @cached_property
     def offloaded(self) -> Offloaded:

@@ -163,21 +163,26 @@ def _step(repo: Repository, current: ObjectId, step: str, revision: str) -> Obje
         return current
     count = int(step[1:]) if len(step) > 1 else 1
     if step.startswith("^"):
-        parents = repo.commit(current).parents
+        parents = repo.parents(current, repo.commit(current))
         if not parents:
-            raise _too_far(revision)
+            raise _too_far(repo, current, revision)
         if count > len(parents):
             raise NotFoundError(f"{revision}: a commit has {len(parents)} parents, not {count}")
         return parents[count - 1]
     for _ in range(count):
-        parents = repo.commit(current).parents
+        parents = repo.parents(current, repo.commit(current))
         if not parents:
-            raise _too_far(revision)
+            raise _too_far(repo, current, revision)
         current = parents[0]
     return current
 
 
-def _too_far(revision: str) -> NotFoundError:
+def _too_far(repo: Repository, current: ObjectId, revision: str) -> NotFoundError:
+    if current in repo.shallow.commits():
+        return NotFoundError(
+            f"{revision} goes back further than was fetched",
+            hint="`mvc fetch --unshallow` brings the rest of history",
+        )
     return NotFoundError(f"{revision} goes back further than the first commit")
 
 

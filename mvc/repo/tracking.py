@@ -92,5 +92,5 @@ class _Painter:
             if flags != _BOTH:
                 self._single -= 1
                 self._oldest = min(self._oldest, self._commits[item].time)
-            for parent in self._commits[item].parents:
+            for parent in self._repo.parents(item, self._commits[item]):
                 self.paint(parent, flags)

@@ -6,7 +6,7 @@ whoever refers to them expects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from mvc.base.errors import FormatError, IntegrityError
@@ -47,12 +47,14 @@ def walk(
     known: Callable[[ObjectId], bool] = lambda _: False,
     *,
     parents: bool = True,
+    ends: Container[ObjectId] = (),
 ) -> Iterator[Found]:
     """Yield all that `starts` lead to, themselves included, each object once.
 
     An object comes before what only it leads to. What is `known` is neither yielded nor entered.
-    Without `parents`, commits are not followed to theirs. Raises MissingObjectError, IntegrityError
-    or FormatError where an object is not what something else says it is.
+    Without `parents`, commits are not followed to theirs, and those of `ends` never. Raises
+    MissingObjectError, IntegrityError or FormatError where an object is not what something else
+    says it is.
     """
     seen: dict[ObjectId, Found] = {}
     uses: set[Found] = set()
@@ -69,7 +71,7 @@ def walk(
         if before is item:
             yield item
         if item.kind != "chunk":
-            held = below(objects, item, parents=parents)
+            held = below(objects, item, parents=parents and item.id not in ends)
             pending.extend(part for part in reversed(held) if not known(part.id))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +14,7 @@ from mvc.sync.counted import Counted
 from mvc.sync.early import Early
 from mvc.sync.heads import exact_chunks, receive_heads, with_whole_bases
 from mvc.sync.joining import receive
-from mvc.sync.limits import MAX_BASES, MAX_PART, MAX_PLAN
+from mvc.sync.limits import MAX_BASES, MAX_IDS, MAX_PART, MAX_PLAN
 from mvc.sync.link import Answer, Link
 from mvc.sync.listing import LEAST_PART
 from mvc.sync.messages import (
@@ -43,16 +43,21 @@ def fetched(
     part_bytes: int,
     progress: Progress = SILENT,
     source: str | None = None,
+    depth: int | None = None,
 ) -> Iterator[Sums]:
     """Bring what commits and annotated tags lead to; refs are to move inside.
 
     `wants` and `haves`, what this repository holds completely, are at most MAX_BASES each. What an
     earlier try has brought is not brought again. With `source`, the name of the remote, the lower
-    bits of floats stay there; `held` is to be a quarantine of heads then. Raises what `receive`
-    raises, and failures of the link.
+    bits of floats stay there; `held` is to be a quarantine of heads then. With
+    `depth` so many versions of each line are to be here (0: all), and `haves` do not count; without
+    it, history ends where it did. Raises what `receive` raises, and failures of the link.
     """
     with closing(Early(repo, held)) as early:
-        bringing = _Bringing(repo, link, wants, haves, held, part_bytes, progress, source, early)
+        haves = haves if depth is None else ()
+        bringing = _Bringing(
+            repo, link, wants, haves, held, part_bytes, progress, source, depth, early
+        )
         bringing.run()
         joining = bringing.joining()
         try:
@@ -71,7 +76,7 @@ def fetched(
     joining.__exit__(None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Bringing:
     """Fills a quarantine with what is planned and not here yet."""
 
@@ -83,13 +88,16 @@ class _Bringing:
     part_bytes: int
     progress: Progress
     source: str | None
+    depth: int | None
     early: Early
     sums: Sums = field(default_factory=Sums)
+    # Where history is to end, if not where it did.
+    ends: frozenset[ObjectId] | None = None
 
     def run(self) -> None:
         """Bring it, in parts."""
-        planned = plan_of(self.link, self.wants, self.haves, heads=self.source is not None)
-        lacking = _lacking(self.repo, planned)
+        found = self._plan()
+        lacking = _lacking(self.repo, found)
         if self.source is None:
             self._take(lacking)
             return
@@ -101,14 +109,30 @@ class _Bringing:
         self._take(with_whole_bases(self.repo.store, chunks, exact))
         self._take([item for item in chunks if item.id not in exact], heads=True)
 
+    def _plan(self) -> Plan:
+        heads = self.source is not None
+        if self.depth is None:
+            shallow = sorted(self.repo.shallow.commits())[:MAX_IDS]
+            found = plan_of(self.link, self.wants, self.haves, heads=heads, shallow=shallow)
+        else:
+            found = plan_of(self.link, self.wants, heads=heads, depth=self.depth)
+            self.ends = found.shallow
+        if found.shallow and not self.depth:
+            raise FormatError(
+                "the history there does not go back to its start",
+                hint="`--depth N` takes a part of it",
+            )
+        return found
+
     def joining(self) -> AbstractContextManager[None]:
         """Return what lets it join; refs are to move inside."""
         repo, held, wants, haves = self.repo, self.held, self.wants, self.haves
         if self.source is None:
             self.early.close()
             sound = self.early.sound
-            return receive(repo, held, held.parts(), wants, haves, self.progress, sound)
-        return receive_heads(repo, held, wants, haves, self.source, self.progress)
+            names = held.parts()
+            return receive(repo, held, names, wants, haves, self.progress, sound, self.ends)
+        return receive_heads(repo, held, wants, haves, self.source, self.progress, self.ends)
 
     def _take(self, planned: Sequence[Planned], *, heads: bool = False) -> None:
         entries = [item for item in planned if not self.held.holds(item.id)]
@@ -169,16 +193,35 @@ def given(
         progress.finish()
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What there is to fetch, read once; of commits that are `shallow` the parents are left out."""
+
+    shallow: frozenset[ObjectId]
+    entries: Iterator[Planned]
+
+    def __iter__(self) -> Iterator[Planned]:
+        return self.entries
+
+
 def plan_of(
-    link: Link, wants: Sequence[ObjectId], haves: Sequence[ObjectId] = (), *, heads: bool = False
-) -> Iterator[Planned]:
-    """Yield the plan of what there is to fetch, checked as it comes."""
-    request = PlanRequest(tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES]), heads=heads)
-    answer = link.ask(request)
+    link: Link,
+    wants: Sequence[ObjectId],
+    haves: Sequence[ObjectId] = (),
+    *,
+    heads: bool = False,
+    depth: int = 0,
+    shallow: Sequence[ObjectId] = (),
+) -> Plan:
+    """Ask what there is to fetch; entries are checked as they come."""
+    few = tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES])
+    answer = link.ask(PlanRequest(*few, depth, (), heads, tuple(shallow)))
     reply = answer.reply
     assert isinstance(reply, PlanReply)  # noqa: S101
-    if reply.shallow:
-        raise FormatError("the server leaves out history that it was asked for")
+    return Plan(frozenset(reply.shallow), _announced(reply, answer))
+
+
+def _announced(reply: PlanReply, answer: Answer) -> Iterator[Planned]:
     count = total = 0
     for item in entries(answer):
         count += 1
@@ -223,7 +266,7 @@ def _entry(value: object) -> Planned:
     return item
 
 
-def _lacking(repo: Repository, found: Iterator[Planned]) -> list[Planned]:
+def _lacking(repo: Repository, found: Iterable[Planned]) -> list[Planned]:
     """Return the entries of a plan whose objects are not part of the repository yet."""
     store = repo.store
     store.refresh()

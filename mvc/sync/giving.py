@@ -17,7 +17,7 @@ class Given:
 
     def __init__(self, repo: Repository, wants: Iterable[Found]) -> None:
         self._repo = repo
-        found = list(walk(repo.store, wants))
+        found = list(walk(repo.store, wants, ends=repo.shallow.commits()))
         self._ids = {item.id for item in found}
         self._chunks = [item.id for item in found if item.kind == "chunk"]
         # What all that may be read leads to, and of what.
@@ -36,7 +36,8 @@ class Given:
             return True
         if self._rest[0] != readable.targets:
             starts = [readable.wanted(item) for item in readable.targets]
-            found = {item.id for item in walk(self._repo.store, starts)}
+            ends = self._repo.shallow.commits()
+            found = {item.id for item in walk(self._repo.store, starts, ends=ends)}
             self._rest = readable.targets, found
         return base in self._rest[1]
 

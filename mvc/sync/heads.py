@@ -27,6 +27,7 @@ from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk
 from mvc.store.rewrite import Rewriter
 from mvc.sync.counted import Counted
+from mvc.sync.depth import settle
 from mvc.sync.incoming import Arrivals, Incoming
 from mvc.sync.joining import damage_dropped, join, joining, start
 from mvc.sync.messages import Planned
@@ -79,6 +80,7 @@ def receive_heads(
     haves: Iterable[ObjectId],
     source: str,
     progress: Progress = SILENT,
+    ends: frozenset[ObjectId] | None = None,
 ) -> Iterator[None]:
     """Let what was fetched join, as `mvc.sync.joining.receive` does.
 
@@ -90,9 +92,12 @@ def receive_heads(
         with damage_dropped(held, names), closing(Parts(held, names)) as sent:
             known = [item for item in haves if repo.store.index.kind(item) == "commit"]
             incoming = Tops(repo, sent, Counted(repo, known, whole=True))
+            incoming.ends = incoming.ends if ends is None else ends
             arrivals = incoming.arrivals([start(incoming, item) for item in wants], progress)
             with joining(repo):
                 _join(repo, incoming, arrivals, source, progress)
+                if ends is not None:
+                    settle(repo, ends, arrivals.commits)
         yield
         held.drop(names)
 

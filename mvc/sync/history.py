@@ -20,32 +20,64 @@ _LAST = 1 << 63
 
 
 def versions_between(
-    repo: Repository, new: Iterable[ObjectId], theirs: Iterable[ObjectId]
+    repo: Repository,
+    new: Iterable[ObjectId],
+    theirs: Iterable[ObjectId],
+    ends: Iterable[ObjectId] = (),
 ) -> tuple[list[Found], list[ObjectId]]:
     """Return the commits and tags to send, and commits that the other side holds, best first.
 
     Those to send are what `new` leads to and `theirs` do not, the newest first; of `theirs`,
     unknown ones are passed over. The others are at most MAX_BASES: parents of what is sent, then
-    `theirs`. Raises MissingObjectError or IntegrityError where history here is not whole.
+    `theirs`. Of commits at the `ends` of their history they hold all but the parents. Raises
+    MissingObjectError or IntegrityError where history here is not whole.
     """
     repo.store.refresh()
-    held, their_tags = _known(repo, theirs)
-    tags: list[Found] = []
-    starts: list[ObjectId] = []
-    for item in dict.fromkeys(new):
-        if repo.store.locate(item).kind == "tag":
-            starts.append(repo.tag(item).target)
-            if item not in their_tags:
-                tags.append(Found(item, "tag"))
-        else:
-            starts.append(item)
-    walked = _Walk(repo)
+    cut = frozenset(ends)
+    held, their_tags = _known(repo, [*theirs, *cut])
+    tags, starts = _peeled(repo, new)
+    tags = [item for item in tags if item.id not in their_tags]
+    walked = _Walk(repo, cut)
     commits = walked.run(starts, held)
-    behind = [parent for item in commits for parent in walked.commits[item].parents]
+    behind = [parent for item in commits for parent in repo.parents(item, walked.commits[item])]
     mine = set(commits)
     newest = sorted(held, key=lambda item: -held[item].time)
     boundary = dict.fromkeys([*(item for item in behind if item not in mine), *newest])
     return [*tags, *(Found(item, "commit") for item in commits)], [*boundary][:MAX_BASES]
+
+
+def latest(
+    repo: Repository, new: Iterable[ObjectId], depth: int
+) -> tuple[list[Found], list[ObjectId]]:
+    """Return tags, and the commits that `new` lead to in fewer than `depth` steps.
+
+    Also those of them whose parents are left out, or are not here.
+    """
+    repo.store.refresh()
+    tags, starts = _peeled(repo, new)
+    found: dict[ObjectId, Commit] = {}
+    level = dict.fromkeys(starts)
+    for _ in range(depth):
+        found.update({item: repo.commit(item) for item in level if item not in found})
+        following = [parent for item in level for parent in repo.parents(item, found[item])]
+        level = dict.fromkeys(item for item in following if item not in found)
+        if not level:
+            break
+    cut = [item for item, commit in found.items() if not found.keys() >= set(commit.parents)]
+    return [*tags, *(Found(item, "commit") for item in found)], cut
+
+
+def _peeled(repo: Repository, items: Iterable[ObjectId]) -> tuple[list[Found], list[ObjectId]]:
+    """Return the annotated tags among some versions, and the commits that they all are for."""
+    tags: list[Found] = []
+    commits: list[ObjectId] = []
+    for item in dict.fromkeys(items):
+        if repo.store.locate(item).kind == "tag":
+            tags.append(Found(item, "tag"))
+            commits.append(repo.tag(item).target)
+        else:
+            commits.append(item)
+    return tags, commits
 
 
 def objects_to_send(
@@ -105,8 +137,10 @@ def _known(
 class _Walk:
     """Marks commits as ours or theirs, newest first, until what is left is theirs alone."""
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: Repository, ends: frozenset[ObjectId]) -> None:
         self._repo = repo
+        # Where the history of the others ends, though ours may go on.
+        self._ends = ends
         self.commits: dict[ObjectId, Commit] = {}
         self._marks: dict[ObjectId, int] = {}
         self._order: dict[ObjectId, int] = {}
@@ -131,7 +165,8 @@ class _Walk:
             mark = self._marks[item]
             if mark == _MINE:
                 found[item] = None
-            for parent in self.commits[item].parents:
+            parents = self._repo.parents(item, self.commits[item])
+            for parent in () if item in self._ends else parents:
                 self._mark(parent, mark & _THEIRS or _MINE, self._order[item] - 1)
             spare = 2 * len(found) if self._open else spare - 1
         return [item for item in found if self._marks[item] == _MINE]

@@ -59,6 +59,8 @@ class Incoming:
         self.parts = parts
         self._counted = counted
         self._sound = sound
+        # Commits whose parents need not be there.
+        self.ends: frozenset[ObjectId] = repo.shallow.commits()
         self._names = TreeNames(self)
 
     def read(self, wanted: ObjectId, kind: str) -> bytes:
@@ -131,7 +133,8 @@ class Incoming:
                 continue
             seen[item] = None
             if item.kind != "chunk":
-                pending.extend(reversed(below(self, item)))
+                parents = item.id not in self.ends
+                pending.extend(reversed(below(self, item, parents=parents)))
             self._check_names(item)
         return list(seen)
 

@@ -22,6 +22,7 @@ from mvc.store.rewrite import Rewriter
 from mvc.sync.adopting import Adopter
 from mvc.sync.closure import Found
 from mvc.sync.counted import Counted, missing
+from mvc.sync.depth import settle
 from mvc.sync.incoming import Arrivals, Incoming, is_damage
 from mvc.sync.parts import Parts
 from mvc.sync.quarantine import Quarantine
@@ -36,11 +37,13 @@ def receive(
     haves: Iterable[ObjectId] = (),
     progress: Progress = SILENT,
     sound: Callable[[ObjectId], Container[ObjectId]] = lambda _: (),
+    ends: frozenset[ObjectId] | None = None,
 ) -> Iterator[None]:
     """Let what fetched commits and annotated tags lead to join; refs are to move inside.
 
     `haves` are commits that this repository has completely; `sound` tells which chunks of a part
-    were verified before, see Incoming. Nothing can be removed from the
+    were verified before, see Incoming. With `ends` history ends there; then there are no `haves`.
+    Nothing can be removed from the
     repository before the block ends; the parts are dropped when it ends without an error. Raises
     MissingObjectError where something was neither sent nor there before, IntegrityError,
     FormatError or LimitError where what was sent is not what it claims; nothing has joined then,
@@ -52,9 +55,12 @@ def receive(
         with damage_dropped(held, names), closing(Parts(held, names)) as sent:
             known = [item for item in haves if repo.store.index.kind(item) == "commit"]
             incoming = Incoming(repo, sent, Counted(repo, known, whole=True), sound)
+            incoming.ends = incoming.ends if ends is None else ends
             arrivals = incoming.arrivals([start(incoming, item) for item in wants], progress)
             with joining(repo):
                 join(repo, incoming, arrivals, progress)
+                if ends is not None:
+                    settle(repo, ends, arrivals.commits)
         yield
         held.drop(names)
 

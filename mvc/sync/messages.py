@@ -231,12 +231,14 @@ class PlanRequest(_Form):
         "depth": check.number,
         "paths": check.many(check.text, MAX_BASES),
         "heads": check.flag,
+        "shallow": _ids,
     }
     wants: tuple[ObjectId, ...]
     haves: tuple[ObjectId, ...]
     depth: int = 0
     paths: tuple[str, ...] = ()
     heads: bool = False
+    shallow: tuple[ObjectId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from mvc.sync.counted import Counted, Readable, pieces
 from mvc.sync.early import Early
 from mvc.sync.giving import Given
 from mvc.sync.grants import Grants
-from mvc.sync.limits import MAX_PIECE, MAX_PLAN, MAX_REFS, PART_BYTES
+from mvc.sync.history import latest
+from mvc.sync.limits import MAX_IDS, MAX_PIECE, MAX_PLAN, MAX_REFS, PART_BYTES
 from mvc.sync.link import Answer
 from mvc.sync.messages import (
     Asked,
@@ -177,12 +178,18 @@ class Service:
         return UpdateReply(update.run(held, lambda: self._counting(bases)))
 
     def _plan(self, request: PlanRequest) -> Answer:
-        if request.depth or request.paths:
-            raise UsageError("this server gives versions whole, with all of their history")
+        if request.paths:
+            raise UsageError("this server gives versions whole")
         readable = self._readable()
         wants = [readable.wanted(item).id for item in request.wants]
-        haves = readable.commits(request.haves)
-        versions, boundary = versions_between(self._repo, wants, haves)
+        boundary = readable.commits(request.haves)
+        if request.depth:
+            versions, cut = latest(self._repo, wants, request.depth)
+        else:
+            ends = readable.commits(request.shallow)
+            versions, boundary = versions_between(self._repo, wants, boundary, ends)
+            gaps = self._repo.shallow.commits()
+            cut = [item.id for item in versions if item.id in gaps]
         theirs = held_by(self._repo, boundary)
         wanted = beyond(self._repo, versions, theirs)
         entries: list[bytes] = []
@@ -192,7 +199,9 @@ class Service:
             total += item.size
             if len(entries) > MAX_PLAN:
                 raise LimitError("there is too much to fetch at once", hint="fetch fewer refs")
-        reply = PlanReply(len(entries), total, ())
+        if len(cut) > MAX_IDS:
+            raise LimitError("there are too many lines of history to cut", hint="fetch fewer refs")
+        reply = PlanReply(len(entries), total, tuple(cut))
         return Answer(reply, pieces(entries, MAX_PIECE - 256))
 
     def _give(self, request: GiveRequest) -> Answer:

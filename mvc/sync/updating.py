@@ -223,7 +223,10 @@ class _History:
         seen = {newer}
         pending = [newer]
         while pending and older not in seen:
-            fresh = [item for item in self.commit(pending.pop()).parents if item not in seen]
+            current = pending.pop()
+            if current in self._incoming.ends:
+                continue
+            fresh = [item for item in self.commit(current).parents if item not in seen]
             seen.update(fresh)
             pending.extend(fresh)
         return older in seen

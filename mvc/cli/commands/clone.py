@@ -27,6 +27,9 @@ from mvc.cli.wording import counted, short
 @click.option("--bare", is_flag=True, help="No working copy; branches keep their names.")
 @click.option("-b", "--branch", metavar="NAME", help="The branch or tag to begin at.")
 @precision_option
+@click.option(
+    "--depth", metavar="N", type=click.IntRange(1), help="The latest N versions of each branch."
+)
 @json_option
 @click.argument("url")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
@@ -38,6 +41,7 @@ def command(
     bare: bool,
     branch: str | None,
     precision: int | None,
+    depth: int | None,
     as_json: bool,
 ) -> None:
     """Copy a repository into a new folder.
@@ -45,13 +49,14 @@ def command(
     All versions come, and the files of one are written. The folder appears when all is there; a
     clone that was cut off goes on where it was when it is run again. With --precision 16 the lower
     bits of floats stay there, as do those of later fetches: what needs them asks for them then,
-    and `mvc fetch --full` brings them all.
+    and `mvc fetch --full` brings them all. With --depth N history ends at the Nth version of each
+    branch and tag, until `mvc fetch --unshallow`.
     """
     from mvc.cli.remoting import access, moved, traffic
     from mvc.ops.clone import CloneRequest, clone
 
     target = session.path(folder or _folder(url))
-    request = CloneRequest(url, target, bare, branch, precision)
+    request = CloneRequest(url, target, bare, branch, precision, depth)
     done = clone(request, session.environment(), access(session), session.progress)
     if as_json:
         session.json(

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 @click.option("-f", "--force", is_flag=True, help="Move tags that are at another version here.")
 @precision_option
 @click.option("--full", is_flag=True, help="Also the lower bits that stayed there so far.")
+@click.option(
+    "--depth", metavar="N", type=click.IntRange(1), help="At least N versions of each branch."
+)
+@click.option("--unshallow", is_flag=True, help="All versions that are not here yet.")
 @json_option
 @click.argument("remote", required=False, shell_complete=offered)
 @click.argument("branches", metavar="[BRANCH]...", nargs=-1)
@@ -48,6 +52,8 @@ def command(
     force: bool,
     precision: int | None,
     full: bool,
+    depth: int | None,
+    unshallow: bool,
     as_json: bool,
 ) -> None:
     """Bring the versions of a remote.
@@ -56,7 +62,8 @@ def command(
     current one along). Tags come along, too. A fetch that was cut off goes on where it was.
 
     With --precision 16, or after a clone with it, the lower bits of floats stay there. --full
-    brings them, and those of what is fetched later.
+    brings them, and those of what is fetched later. Where older versions were left out, --depth
+    and --unshallow bring more of them.
     """
     from mvc.cli.remoting import access, fetched_rows, fetched_shape, refused_here, traffic
     from mvc.ops.fetch import FetchRequest, fetch
@@ -64,10 +71,13 @@ def command(
 
     if everywhere and remote is not None:
         raise UsageError("--all means every remote", hint="name one, or give --all")
+    if unshallow and depth is not None:
+        raise UsageError("--unshallow means every version", hint="leave out --depth")
+    depth = 0 if unshallow else depth
     names = [item.name for item in remotes(session.repo)] if everywhere else [remote]
     results = []
     for name in names:
-        request = FetchRequest(name, branches, prune, not no_tags, force, precision, full)
+        request = FetchRequest(name, branches, prune, not no_tags, force, precision, full, depth)
         found = fetch(session.repo, request, access(session), session.progress)
         results.append(found)
         if as_json:
