@@ -20,7 +20,7 @@ from mvc.repo.repository import Repository
 from tests.e2e.scenes import SETTINGS, replace_files, versions_of
 from tests.e2e.world import ENVIRONMENT, World, sha256s
 
-KINDS = ("push", "fetch", "pull", "clone", "heads", "full")
+KINDS = ("push", "fetch", "pull", "clone", "heads", "full", "shallow", "deepen")
 MAIN = "refs/heads/main"
 SEEN = "refs/remotes/origin/main"
 
@@ -37,6 +37,8 @@ class Site:
     def command(self, root: Path) -> list[str]:
         clone = ["-C", str(root), "clone", "central", "c"]
         words = {"clone": clone, "heads": [*clone, "--precision", "16"]}
+        words["shallow"] = [*clone, "--depth", "1"]
+        words["deepen"] = ["-C", str(root / "b"), "fetch", "--unshallow"]
         words["full"] = ["-C", str(root / "b"), "fetch", "--full"]
         folder = "a" if self.kind == "push" else "b"
         return words.get(self.kind, ["-C", str(root / folder), self.kind])
@@ -80,6 +82,10 @@ def build(kind: str, root: Path, size: int) -> Site:
     world.repo.close()
     if kind != "push":
         assert run(["-C", str(root / "a"), "push", "-q"]) == 0
+    if kind == "deepen":
+        assert run(["-C", str(root), "clone", "-q", "central", "b", "--depth", "1"]) == 0
+        with Repository(root / "b/.mvc", root / "b", ENVIRONMENT) as clone:
+            remotes.set_url(clone, "origin", "../central")
     return Site(kind, root, old.hex(), new.hex())
 
 
@@ -123,7 +129,7 @@ def check_survivor(site: Site, root: Path) -> None:
 def finished(site: Site, root: Path) -> None:
     """Check that a command has done all that it is for, and left nothing else."""
     assert at(root / "central", MAIN) == site.new
-    folder = {"push": "a", "clone": "c", "heads": "c"}.get(site.kind, "b")
+    folder = {"push": "a", "clone": "c", "heads": "c", "shallow": "c"}.get(site.kind, "b")
     if site.kind == "heads":
         with_all_bits(root / folder)
     assert at(root / folder / ".mvc", SEEN) == site.new
@@ -133,7 +139,11 @@ def finished(site: Site, root: Path) -> None:
             assert repo.offloaded.packs() == {}
             export(repo, "origin/main", whole)
         assert sha256s(whole) == sha256s(root / "a")
-    if site.kind in ("pull", "clone", "heads"):
+    if site.kind in ("shallow", "deepen"):
+        with opened(root / folder / ".mvc") as repo:
+            ends = {item.hex() for item in repo.shallow.commits()}
+        assert ends == ({site.new} if site.kind == "shallow" else set())
+    if site.kind in ("pull", "clone", "heads", "shallow"):
         assert sha256s(root / folder) == sha256s(root / "a")
         assert at(root / folder / ".mvc", MAIN) == site.new
     for repository in (root / "central", root / folder / ".mvc"):
