@@ -11,7 +11,6 @@ from mvc.base import fileio
 from mvc.base.errors import FormatError, StorageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
-from mvc.diff.tensors import DiskTensors, StoredTensors, TensorSource
 from mvc.formats import registry
 from mvc.formats.base import Located, checked
 from mvc.objects.tree import Entry, EntryKind
@@ -19,6 +18,7 @@ from mvc.repo.metadata import file_sha256, read_blob, read_checkpoint
 from mvc.repo.repository import Repository
 from mvc.repo.restore import content_bytes
 from mvc.repo.state import Known, Left
+from mvc.repo.tensors import DiskTensors, StoredTensors, TensorSource
 from mvc.repo.trees import files
 from mvc.repo.worktree import Worktree, hash_file
 from mvc.store.object_store import ObjectStore

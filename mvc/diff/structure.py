@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from mvc.diff.sides import File, Side, StoredFile, VersionSide
-from mvc.diff.tensors import Held, TensorSource, differing
 from mvc.objects.model import ViewOf
 from mvc.repo import trees
+from mvc.repo.tensors import Held, TensorSource, differing
 
 Status = Literal["added", "removed", "modified", "renamed"]
 _DIGITS = re.compile(r"([0-9]+)", re.ASCII)

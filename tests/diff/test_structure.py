@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import mvc.diff.tensors as tensors_module
+import mvc.repo.tensors as tensors_module
 from mvc.base.errors import StorageError
 from mvc.diff.sides import VersionSide, WorktreeSide
 from mvc.diff.structure import (
@@ -247,8 +247,8 @@ def test_a_touched_file_with_the_same_bytes_does_not_differ(project: Project) ->
 
 
 def test_a_tied_tensor_is_found_under_its_other_name(project: Project) -> None:
-    from mvc.diff.tensors import DiskTensors
     from mvc.formats.base import BytesSource, Extent, Located, View
+    from mvc.repo.tensors import DiskTensors
 
     data = np.arange(300, dtype="f4").tobytes()
     tied = Located(

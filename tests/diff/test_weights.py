@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mvc.base import dtypes
 from mvc.base.dtypes import CHUNK_WORDS
 from mvc.diff.structure import Pair
-from mvc.diff.tensors import Held
 from mvc.diff.weights import BLOCK_WORDS, Weights, measure
 from mvc.objects.model import INLINE_BYTES, Content, Tensor
+from mvc.repo.tensors import Held
 
 LABELS = [label for label in dtypes.KNOWN if dtypes.numpy_dtype(label) is not None]
 OPAQUE = [label for label in dtypes.KNOWN if dtypes.numpy_dtype(label) is None]

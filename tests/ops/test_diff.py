@@ -218,7 +218,7 @@ def test_without_weights_no_word_is_read(
     def never(*_: object) -> None:
         raise AssertionError("read")
 
-    monkeypatch.setattr("mvc.diff.tensors.load_bytes", never)
+    monkeypatch.setattr("mvc.repo.tensors.load_bytes", never)
     text = shown(capsys, "HEAD~1", "HEAD", "--no-weights", "--", "model.st")
     assert "attention.query.bias       30\n" in text
     value = json.loads(shown(capsys, "HEAD~1", "HEAD", "--no-weights", "--json"))
