@@ -31,12 +31,32 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many elements changed by how much, in powers of two.
+
+    `grown[k]` elements grew by at least 2**(first + k) and less than twice that; `shrunk[k]` became
+    as much smaller. Both tuples have one length, and neither end is empty on both sides. `zero`
+    elements kept their value. Only elements that are finite on both sides count. Histograms of
+    the parts of a whole add up to its own.
+    """
+
+    zero: int
+    first: int = 0
+    grown: tuple[int, ...] = ()
+    shrunk: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """How a tensor changed. Numbers are None where the type or the values allow none.
 
     `elements` and `changed` count words, not elements, where elements are packed below a byte or
     opaque (`unit`). `grown` and `shrunk` count finite elements that became greater and smaller;
-    of complex ones the modulus. `norm` is the L2 norm of the old side.
+    of complex ones the modulus. `norm` is the L2 norm of the old side, `new_norm` of the new one.
+    `max_at` is the index of the largest change, the first of equals in C order; `mean_shift` the
+    mean of new minus old (of complex numbers, of their moduli); `sign_flips` counts elements that
+    were above zero and are below, or the reverse. `effective_rank` is there where it was asked for
+    and the tensor is a matrix.
     """
 
     unit: Unit
@@ -51,6 +71,12 @@ class Weights:
     relative_l2: float | None
     cosine: float | None
     max_abs: float | None
+    new_norm: float | None = None
+    max_at: tuple[int, ...] | None = None
+    mean_shift: float | None = None
+    sign_flips: int | None = None
+    histogram: Histogram | None = None
+    effective_rank: float | None = None
 
     @property
     def changed_fraction(self) -> float:
