@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from mvc.diff.findings import Cast, Growth, Move, Renamed
 from mvc.diff.sides import File, Side, StoredFile, VersionSide
 from mvc.objects.model import ViewOf
 from mvc.repo import trees
@@ -42,7 +43,11 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Recoded:
-    """A tensor whose shape or dtype differ between the sides."""
+    """A tensor whose shape or dtype differ between the sides.
+
+    `old_name` is None unless the name differs, too. `same_words`: the words are equal in their
+    order, only the shape differs; `transposed`: they are equal after swapping two axes.
+    """
 
     name: str
     old_dtype: str
@@ -50,22 +55,32 @@ class Recoded:
     old_shape: tuple[int, ...]
     new_shape: tuple[int, ...]
     new_bytes: int
+    old_name: str | None = None
+    cast: Cast | None = None
+    growth: Growth | None = None
+    same_words: bool = False
+    transposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A tensor both sides have with one dtype and shape, and other words."""
+    """A tensor both sides have with one dtype and shape, and other words.
+
+    `old_name` is None unless the name differs, too.
+    """
 
     name: str
     old: Held
     new: Held
+    old_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TensorChanges:
     """How the tensors of two files differ, each list in natural order of the names.
 
-    `recast` have another dtype and the same shape; `reshaped` have another shape.
+    `recast` have another dtype and the same shape; `reshaped` have another shape; `renamed` have
+    equal words. `moves` sums up what was renamed, words equal or not.
     """
 
     added: tuple[Described, ...]
@@ -74,6 +89,8 @@ class TensorChanges:
     recast: tuple[Recoded, ...]
     changed: tuple[Pair, ...]
     unchanged: int
+    renamed: tuple[Renamed, ...] = ()
+    moves: tuple[Move, ...] = ()
 
 
 def everything(_name: str) -> bool:

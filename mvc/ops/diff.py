@@ -11,6 +11,7 @@ from mvc.base import fileio
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.diff.findings import FieldChange, GraphDiff, Move, Renamed, TokenDiff
 from mvc.diff.sides import BLOB, File, Side, VersionSide, WorktreeSide
 from mvc.diff.structure import (
     Described,
@@ -55,13 +56,17 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class ChangedTensor:
-    """A tensor whose words differ. `weights` is None when they were not asked for."""
+    """A tensor whose words differ. `weights` is None when they were not asked for.
+
+    `old_name` is None unless it had another name.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     bytes: int
     weights: Weights | None
+    old_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +79,14 @@ class TensorDiff:
     recast: tuple[Recoded, ...]
     changed: tuple[ChangedTensor, ...]
     unchanged: int
+    renamed: tuple[Renamed, ...] = ()
+    moves: tuple[Move, ...] = ()
 
     @property
     def differs(self) -> bool:
-        """Tell whether any tensor differs."""
-        return bool(self.added or self.removed or self.reshaped or self.recast or self.changed)
+        """Tell whether any tensor differs, in its name at least."""
+        lists = (self.added, self.removed, self.reshaped, self.recast, self.changed, self.renamed)
+        return any(lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,13 @@ class FileEnd:
 
 @dataclass(frozen=True, slots=True)
 class FileDiff:
-    """A file that differs: `tensors` for two model files, `text` (hunks) for two small texts."""
+    """A file that differs: `tensors` for two model files, `text` (hunks) for two small texts.
+
+    `fields` are what differs in configurations of known syntax, `header` in what a model file says
+    beside its tensors, `graph` in its operators. `old_parts` and `new_parts` are the shards where
+    a model lies in several files on that side. `summary` says in full what happened, a sentence
+    each.
+    """
 
     path: str
     status: Status
@@ -101,6 +115,13 @@ class FileDiff:
     new: FileEnd | None
     tensors: TensorDiff | None = None
     text: str | None = None
+    fields: tuple[FieldChange, ...] | None = None
+    tokens: TokenDiff | None = None
+    header: tuple[FieldChange, ...] = ()
+    graph: GraphDiff | None = None
+    old_parts: tuple[FileEnd, ...] = ()
+    new_parts: tuple[FileEnd, ...] = ()
+    summary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
