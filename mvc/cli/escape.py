@@ -1,36 +1,7 @@
-"""Text from a repository on its way to a terminal.
-
-Names, messages and authors come from whoever made the commit. Shown as they are, they could move
-the cursor, change colours, hide parts of a line or pretend to be another line.
-"""
+"""Text from a repository on its way to a terminal: see mvc.base.escape."""
 
 from __future__ import annotations
 
-import re
+from mvc.base.escape import escaped, escaped_lines
 
-# C0 and C1 controls, zero-width and bidirectional formatting, line separators, lone surrogates.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def escaped(text: str) -> str:
-    """Return `text` as one line without any character that a terminal would obey."""
-    return _UNSAFE.sub(_visible, text)
-
-
-def escaped_lines(text: str) -> list[str]:
-    """Return the lines of a message, each escaped; tabs become spaces."""
-    return [escaped(line) for line in text.expandtabs(4).rstrip("\n").split("\n")]
-
-
-def _visible(match: re.Match[str]) -> str:
-    char = match.group()
-    code = ord(char)
-    if char in _SHORT:
-        return _SHORT[char]
-    if code < 256:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+__all__ = ["escaped", "escaped_lines"]
