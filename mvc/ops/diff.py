@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from mvc.base import fileio
 from mvc.base.errors import NotFoundError, UsageError
@@ -28,6 +27,7 @@ from mvc.diff.weights import Weights, measure
 from mvc.repo import revisions
 from mvc.repo.external import located_elsewhere
 from mvc.repo.repository import Repository
+from mvc.repo.selection import Selection
 from mvc.repo.worktree import Worktree
 
 WORKTREE = "worktree"
@@ -147,19 +147,39 @@ class DiffResult:
 
 def diff(repo: Repository, request: DiffRequest, progress: Progress = SILENT) -> DiffResult:
     """Return what differs. Raises NotFoundError for an unknown revision or path."""
-    (old, before), (new, after) = _ends(repo, request.revisions, progress)
+    old, new = _ends(repo, request.revisions, progress)
+    found = compare(old, new, request, progress)
+    if not found.files:
+        _check_paths(request.paths, old[1], new[1])
+    return found
+
+
+def versions(
+    repo: Repository,
+    old: ObjectId | None,
+    new: ObjectId,
+    request: DiffRequest,
+    progress: Progress = SILENT,
+) -> DiffResult:
+    """Return what differs between two commits; `old` is None before the first."""
+    ends = [(End(item.hex()[:10] if item else "", item), item) for item in (old, new)]
+    before, after = ((end, VersionSide(repo, item)) for end, item in ends)
+    return compare(before, after, request, progress)
+
+
+def compare(
+    before: tuple[End, Side], after: tuple[End, Side], request: DiffRequest, progress: Progress
+) -> DiffResult:
+    """Return what differs between two sides, of the paths of `request`."""
     chosen = Selection(request.paths)
-    changes = changed_files(before, after, chosen.path)
-    if not changes:
-        _check_paths(request.paths, before, after)
     files = []
-    for change in changes:
+    for change in changed_files(before[1], after[1], chosen.path):
         found = _file(change, request, chosen, progress)
         only_tensors = chosen.names_tensors(change.path) and change.status == "modified"
         if only_tensors and found.tensors and not found.tensors.differs:
             continue
         files.append(found)
-    return DiffResult(old, new, tuple(files))
+    return DiffResult(before[0], after[0], tuple(files))
 
 
 def _ends(
@@ -199,45 +219,6 @@ def _version(repo: Repository, name: str | None) -> tuple[End, Side]:
             ) from error
         raise
     return End(name, commit), VersionSide(repo, commit)
-
-
-class Selection:
-    """Which files and tensors a list of `PATH[:TENSOR_GLOB]` selects; an empty one selects all."""
-
-    def __init__(self, specs: Iterable[str]) -> None:
-        self._specs = tuple(specs)
-
-    def path(self, path: str) -> bool:
-        """Tell whether a file is selected, at least some of its tensors."""
-        return not self._specs or any(True for _ in self._globs(path))
-
-    def names_tensors(self, path: str) -> bool:
-        """Tell whether a file is selected for the sake of some tensors only."""
-        return bool(self._specs) and None not in self._globs(path)
-
-    def tensor(self, path: str) -> Callable[[str], bool]:
-        """Return which tensors of a file are selected."""
-        globs = list(self._globs(path))
-        if not self._specs or None in globs:
-            return lambda name: True
-        return lambda name: any(glob and fnmatchcase(name, glob) for glob in globs)
-
-    def _globs(self, path: str) -> Iterable[str | None]:
-        for spec in self._specs:
-            if _covers(spec, path):
-                yield None
-                continue
-            # Names of files and of tensors may hold colons themselves.
-            for at in (place for place, char in enumerate(spec) if char == ":"):
-                if _covers(spec[:at], path):
-                    yield spec[at + 1 :] or None
-                    break
-
-
-def _covers(pattern: str, path: str) -> bool:
-    wanted = pattern.rstrip("/")
-    inside = wanted in ("", ".") or path.startswith(wanted + "/")
-    return bool(pattern) and (inside or path == wanted or fnmatchcase(path, wanted))
 
 
 def _check_paths(specs: Sequence[str], old: Side, new: Side) -> None:

@@ -9,7 +9,8 @@ import pytest
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.cli.main import run
 from mvc.cli.render_diff import Paper, percent
-from mvc.ops.diff import DiffRequest, Selection, diff
+from mvc.ops.diff import DiffRequest, diff
+from mvc.repo.selection import Selection
 from tests.diff.versions import Project
 
 BASE = {
