@@ -12,13 +12,13 @@ from mvc.base.ids import ObjectId, check_id
 from mvc.objects import canonical
 from mvc.objects.canonical import array, fields, natural, raw, text
 
-MAX_PARENTS = 64
+MAX_PARENTS = 16_384
 MAX_MESSAGE = 1 << 20
 MAX_KEY = 256
 MAX_VALUE = 65536
 MAX_PAIRS = 10_000
 MAX_AUTHOR = 1024
-MAX_VALUES = 128 + 9 * MAX_PAIRS
+MAX_VALUES = 128 + MAX_PARENTS + 9 * MAX_PAIRS
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -122,7 +122,7 @@ class Commit:
 
     def __post_init__(self) -> None:
         if len(set(self.parents)) != len(self.parents) or len(self.parents) > MAX_PARENTS:
-            raise FormatError("a commit's parents are distinct and at most 64")
+            raise FormatError(f"a commit's parents are distinct and at most {MAX_PARENTS}")
         for name in (self.tree, *self.parents):
             check_id(name)
         for hint in (self.recipe, self.base):

@@ -152,11 +152,17 @@ def commit(**changes: object) -> Commit:
     return Commit(**{"tree": ID, "parents": (), "author": "A", "time": 0, "message": ""} | changes)
 
 
+def test_a_round_of_a_fleet_of_thousands_fits_into_one_commit() -> None:
+    parents = tuple(ObjectId(number.to_bytes(32)) for number in range(history.MAX_PARENTS))
+    full = commit(parents=parents, params={str(number): number for number in range(10_000)})
+    assert Commit.decode(full.encode()) == full
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"parents": (ID, ID)},
-        {"parents": tuple(ObjectId(bytes([n]) * 32) for n in range(65))},
+        {"parents": tuple(ObjectId(n.to_bytes(32)) for n in range(history.MAX_PARENTS + 1))},
         {"parents": (b"short",)},
         {"tree": b"short"},
         {"recipe": b"short"},
