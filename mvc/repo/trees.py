@@ -60,11 +60,14 @@ def changed(
     *,
     separator: str,
     depth: int = MAX_TREE_DEPTH,
+    enter: Callable[[str], bool] | None = None,
+    beginning: str = "",
 ) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Yield (path, old entry, new entry) of the leaves that differ between two trees.
 
-    Equal subtrees are never entered. `separator` is "/" for files and "" for tensors. Raises
-    LimitError below `depth` levels.
+    Equal subtrees are never entered, nor are those whose beginning of a path (`beginning` and what
+    leads to them, with the separator) `enter` refuses. `separator` is "/" for files and "" for
+    tensors. Raises LimitError below `depth` levels.
     """
     if old == new:
         return
@@ -78,12 +81,19 @@ def changed(
             continue
         trees = [entry.id if entry and entry.kind == "tree" else None for entry in (one, two)]
         leaves = [entry if entry and entry.kind != "tree" else None for entry in (one, two)]
-        if any(trees):
-            below = changed(store, trees[0], trees[1], separator=separator, depth=depth - 1)
-            for path, left, right in below:
-                yield f"{name}{separator}{path}", left, right
+        start = f"{beginning}{name}{separator}"
+        if any(trees) and (enter is None or enter(start)):
+            yield from changed(
+                store,
+                trees[0],
+                trees[1],
+                separator=separator,
+                depth=depth - 1,
+                enter=enter,
+                beginning=start,
+            )
         if any(leaves):
-            yield name, leaves[0], leaves[1]
+            yield f"{beginning}{name}", leaves[0], leaves[1]
 
 
 def write_files(put: Callable[[Tree], ObjectId], leaves: dict[str, Entry]) -> ObjectId:
