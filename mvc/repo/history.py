@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mvc.base.ids import ObjectId
@@ -93,3 +93,71 @@ def _all(repo: Repository, starts: Iterable[ObjectId]) -> Iterator[Version]:
             if parent not in seen:
                 seen.add(parent)
                 pending.append(parent)
+
+
+def merge_bases(repo: Repository, commits: Sequence[ObjectId]) -> list[ObjectId]:
+    """Return the best common ancestors of all of some commits, newest first.
+
+    Best: none leads to another. There are several where lines crossed, none for unrelated
+    histories. Reads what the commits do not share and, where clocks agree, hardly more.
+    """
+    if not commits:
+        return []
+    painter = _Painter(repo, len(commits))
+    for number, item in enumerate(commits):
+        painter.paint(item, 1 << number)
+    found = painter.run()
+    if len(found) > 1:
+        # Where clocks disagree, one may be seen to lead to another only now.
+        above = [parent for item in found for parent in repo.parents(item, painter.commits[item])]
+        older = {version.id for version in _all(repo, above)}
+        found = [item for item in found if item not in older]
+    return sorted(found, key=lambda item: (-painter.commits[item].time, item))
+
+
+class _Painter:
+    """Paints commits with the starts that lead to them, newest first."""
+
+    def __init__(self, repo: Repository, starts: int) -> None:
+        self._repo = repo
+        self._every = (1 << starts) - 1
+        # Ancestors of what all starts lead to.
+        self._stale = 1 << starts
+        self._queue: list[tuple[int, ObjectId]] = []
+        self._waiting: set[ObjectId] = set()
+        self._fresh: set[ObjectId] = set()
+        self._flags: dict[ObjectId, int] = {}
+        self.commits: dict[ObjectId, Commit] = {}
+
+    def paint(self, item: ObjectId, flags: int) -> None:
+        """Add starts to a commit, which is passed on to its parents later."""
+        before = self._flags.get(item, 0)
+        after = before | flags
+        if after == before:
+            return
+        self._flags[item] = after
+        if item not in self.commits:
+            self.commits[item] = self._repo.commit(item)
+        if item not in self._waiting:
+            self._waiting.add(item)
+            heapq.heappush(self._queue, (-self.commits[item].time, item))
+        if after & self._stale:
+            self._fresh.discard(item)
+        else:
+            self._fresh.add(item)
+
+    def run(self) -> list[ObjectId]:
+        """Paint until only ancestors of common ones wait; return the common ones."""
+        common: dict[ObjectId, None] = {}
+        while self._fresh:
+            _, item = heapq.heappop(self._queue)
+            self._waiting.discard(item)
+            self._fresh.discard(item)
+            flags = self._flags[item]
+            if flags & self._every == self._every:
+                if not flags & self._stale:
+                    common[item] = None
+                flags |= self._stale
+            for parent in self._repo.parents(item, self.commits[item]):
+                self.paint(parent, flags)
+        return [item for item in common if not self._flags[item] & self._stale]
