@@ -10,24 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mvc.base import dtypes
 from mvc.base.parallel import ordered_map
 from mvc.base.progress import SILENT, Progress
-from mvc.codec.segments import UNITS
+from mvc.diff.kinds import kind_of
+from mvc.diff.rank import effective_rank
 from mvc.diff.structure import Pair
-
-BLOCK_WORDS = 1 << 14
-"""Words compared at a time: the float64 arrays of one block stay in the processor's cache."""
+from mvc.diff.sums import BIAS, EXPONENTS, Sums, compared
+from mvc.repo.tensors import load_both
 
 Unit = Literal["element", "word"]
-_Uints: TypeAlias = NDArray[np.unsignedinteger]
-_Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,177 +80,63 @@ class Weights:
         return self.changed / self.elements if self.elements else 0.0
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What can be added up over the parts of a tensor."""
+def measure(
+    pairs: Iterable[Pair], progress: Progress = SILENT, *, rank: bool = False
+) -> Iterator[Weights]:
+    """Yield the weights of each pair in order, computing on all processors.
 
-    elements: int = 0
-    changed: int = 0
-    finite: int = 0
-    grown: int = 0
-    shrunk: int = 0
-    old_nonfinite: int = 0
-    new_nonfinite: int = 0
-    old_squares: float = 0.0
-    new_squares: float = 0.0
-    squares: float = 0.0
-    products: float = 0.0
-    greatest: float = 0.0
-
-    def add(self, other: _Sums) -> None:
-        self.elements += other.elements
-        self.changed += other.changed
-        self.finite += other.finite
-        self.grown += other.grown
-        self.shrunk += other.shrunk
-        self.old_nonfinite += other.old_nonfinite
-        self.new_nonfinite += other.new_nonfinite
-        self.old_squares += other.old_squares
-        self.new_squares += other.new_squares
-        self.squares += other.squares
-        self.products += other.products
-        self.greatest = max(self.greatest, other.greatest)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How words of a dtype are read: `lanes` words an element, and their values, if any."""
-
-    word: np.dtype[np.unsignedinteger]
-    lanes: int
-    values: Callable[[_Uints], _Floats] | None
-    wide: bool = False
-
-
-def measure(pairs: Iterable[Pair], progress: Progress = SILENT) -> Iterator[Weights]:
-    """Yield the weights of each pair in order, computing on all processors."""
+    The effective rank is computed only if `rank`: it costs more than all else.
+    """
     listed = list(pairs)
     progress.start("comparing", sum(pair.new.tensor.content.size for pair in listed))
     results = ordered_map(lambda job: job(), _jobs(listed))
+    ranks = ordered_map(effective_rank, filter(comparable, listed) if rank else ())
     for pair in listed:
-        sums = _Sums()
-        if _comparable(pair):
+        sums, found = Sums(), None
+        if comparable(pair):
             for number in range(pair.new.parts):
                 sums.add(next(results))
                 progress.advance(pair.new.part_bytes(number))
+            found = next(ranks, None)
         else:
             word = pair.new.tensor.content.word
             sums.elements = sums.changed = pair.new.tensor.content.size // word
-        yield _weights(_kind(pair.new.tensor.dtype, pair.new.tensor.content.word), sums)
+        yield _weights(pair, sums, found)
     progress.finish()
 
 
-def _comparable(pair: Pair) -> bool:
+def comparable(pair: Pair) -> bool:
     """Tell whether words lie opposite each other: types mvc does not know may have other sizes."""
     old, new = pair.old.tensor.content, pair.new.tensor.content
     return (old.size, old.word) == (new.size, new.word)
 
 
-def _jobs(pairs: list[Pair]) -> Iterator[Callable[[], _Sums]]:
+def _jobs(pairs: list[Pair]) -> Iterator[Callable[[], Sums]]:
     for pair in pairs:
-        if _comparable(pair):
+        if comparable(pair):
             for number in range(pair.new.parts):
                 yield partial(_compare_part, pair, number)
 
 
-def _compare_part(pair: Pair, number: int) -> _Sums:
+def _compare_part(pair: Pair, number: int) -> Sums:
     """Compare one part; of an equal one only the norm is needed, so it is read once or not."""
-    kind = _kind(pair.new.tensor.dtype, pair.new.tensor.content.word)
+    kind = kind_of(pair.new.tensor.dtype, pair.new.tensor.content.word)
     name = pair.new.part_id(number)
     if name is None or name != pair.old.part_id(number):
-        old = np.frombuffer(pair.old.load(number), kind.word)
-        return _compare(kind, old, np.frombuffer(pair.new.load(number), kind.word))
+        old, new = load_both(pair.old, pair.new, number)
+        return compared(kind, np.frombuffer(old, kind.word), np.frombuffer(new, kind.word))
     if kind.values is None:
-        return _Sums(elements=pair.new.part_bytes(number) // kind.word.itemsize)
+        return Sums(elements=pair.new.part_bytes(number) // kind.word.itemsize)
     same = np.frombuffer(pair.new.load(number), kind.word)
-    return _compare(kind, same, same)
+    return compared(kind, same, same)
 
 
-def _compare(kind: _Kind, old: _Uints, new: _Uints) -> _Sums:
-    total = _Sums()
-    with np.errstate(all="ignore"):
-        for at in range(0, len(old), BLOCK_WORDS):
-            total.add(_block(kind, old[at : at + BLOCK_WORDS], new[at : at + BLOCK_WORDS]))
-    return total
-
-
-def _block(kind: _Kind, old: _Uints, new: _Uints) -> _Sums:
-    sums = _Sums(elements=len(old) // kind.lanes)
-    if old is not new:
-        differs = old != new
-        if kind.lanes > 1:
-            differs = differs.reshape(-1, kind.lanes).any(axis=1)
-        sums.changed = int(np.count_nonzero(differs))
+def _weights(pair: Pair, sums: Sums, rank: float | None) -> Weights:
+    kind = kind_of(pair.new.tensor.dtype, pair.new.tensor.content.word)
     if kind.values is None:
-        return sums
-    before = kind.values(old)
-    sums.old_squares = _dot(before, before)
-    if not sums.changed:
-        sums.new_squares = sums.products = sums.old_squares
-        sums.finite = sums.elements
-        if math.isfinite(sums.old_squares):
-            return sums
-    after = kind.values(new)
-    sums.new_squares = _dot(after, after)
-    change = _wide_change(kind, old, new) if kind.wide else after - before
-    if math.isfinite(sums.old_squares) and math.isfinite(sums.new_squares):
-        sums.finite = sums.elements
-    else:
-        before, after, change = _only_finite(kind, sums, before, after, change)
-    _add_change(kind, sums, before, after, change)
-    return sums
-
-
-def _only_finite(
-    kind: _Kind, sums: _Sums, before: _Floats, after: _Floats, change: _Floats
-) -> tuple[_Floats, _Floats, _Floats]:
-    """Count the elements that are not finite and drop those pairs."""
-    fine = [np.isfinite(values).reshape(-1, kind.lanes).all(axis=1) for values in (before, after)]
-    sums.old_nonfinite, sums.new_nonfinite = (int(np.count_nonzero(~one)) for one in fine)
-    both = fine[0] & fine[1]
-    sums.finite = int(np.count_nonzero(both))
-    chosen = np.repeat(both, kind.lanes)
-    before, after, change = before[chosen], after[chosen], change[chosen]
-    sums.old_squares, sums.new_squares = _dot(before, before), _dot(after, after)
-    return before, after, change
-
-
-def _add_change(kind: _Kind, sums: _Sums, before: _Floats, after: _Floats, change: _Floats) -> None:
-    if not len(change):
-        return
-    sums.products = _dot(before, after)
-    sums.squares = _dot(change, change)
-    if kind.lanes > 1:
-        sums.greatest = float(_moduli(change).max())
-        change = _moduli(after) - _moduli(before)
-    else:
-        sums.greatest = float(max(change.max(), -change.min()))
-    sums.grown = int(np.count_nonzero(change > 0))
-    sums.shrunk = int(np.count_nonzero(change < 0))
-
-
-def _dot(one: _Floats, two: _Floats) -> float:
-    # einsum and not dot: BLAS splits sums by its own threads, and so gives other last bits on
-    # other machines while it competes with our pool.
-    return float(np.einsum("i,i->", one, two))
-
-
-def _moduli(values: _Floats) -> _Floats:
-    return np.hypot(values[0::2], values[1::2])
-
-
-def _wide_change(kind: _Kind, old: _Uints, new: _Uints) -> _Floats:
-    """Subtract 64-bit integers before rounding, so that neighbours stay apart."""
-    signed = kind.values is _signed64
-    up = new.view(np.int64) > old.view(np.int64) if signed else new > old
-    size = np.where(up, new - old, old - new).astype(np.float64)
-    return np.where(up, size, -size)
-
-
-def _weights(kind: _Kind, sums: _Sums) -> Weights:
-    unit: Unit = "word" if kind.values is None else "element"
-    norm = l2 = relative = cosine = greatest = None
-    if kind.values is not None and (sums.finite or not sums.elements):
+        return Weights("word", sums.elements, sums.changed, None, None, 0, 0, *[None] * 5)
+    norm = other = l2 = relative = cosine = greatest = None
+    if sums.finite or not sums.elements:
         norm, other = _root(sums.old_squares), _root(sums.new_squares)
         l2, greatest = _root(sums.squares), _finite(sums.greatest)
         if norm is not None and l2 is not None and (norm or not l2):
@@ -263,11 +145,11 @@ def _weights(kind: _Kind, sums: _Sums) -> Weights:
             cosine = _finite(sums.products / norm / other)
             cosine = None if cosine is None else max(-1.0, min(1.0, cosine))
     return Weights(
-        unit,
+        "element",
         sums.elements,
         sums.changed,
-        None if kind.values is None else sums.grown,
-        None if kind.values is None else sums.shrunk,
+        sums.grown,
+        sums.shrunk,
         sums.old_nonfinite,
         sums.new_nonfinite,
         norm,
@@ -275,6 +157,34 @@ def _weights(kind: _Kind, sums: _Sums) -> Weights:
         relative,
         cosine,
         greatest,
+        other,
+        _index(sums.at, pair.new.tensor.shape),
+        _finite(sums.shift / sums.finite) if sums.finite else None,
+        sums.flips if kind.lanes == 1 else None,
+        _histogram(sums),
+        rank,
+    )
+
+
+def _index(at: int | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    if at is None or at >= math.prod(shape):
+        return None
+    place: list[int] = []
+    for dim in reversed(shape):
+        at, index = divmod(at, dim)
+        place.insert(0, index)
+    return tuple(place)
+
+
+def _histogram(sums: Sums) -> Histogram:
+    zero = sums.finite - sums.grown - sums.shrunk
+    grown, shrunk = sums.counts[:EXPONENTS], sums.counts[EXPONENTS:]
+    held = np.flatnonzero(grown + shrunk)
+    if not len(held):
+        return Histogram(zero)
+    first, end = int(held[0]), int(held[-1]) + 1
+    return Histogram(
+        zero, first - BIAS, tuple(grown[first:end].tolist()), tuple(shrunk[first:end].tolist())
     )
 
 
@@ -284,48 +194,3 @@ def _root(squares: float) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _signed64(words: _Uints) -> _Floats:
-    return words.view(np.int64).astype(np.float64)
-
-
-def _cast(words: _Uints, dtype: np.dtype[np.generic]) -> _Floats:
-    return words.view(dtype).astype(np.float64)
-
-
-def _bfloat16(words: _Uints) -> _Floats:
-    return (words.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-
-
-def _looked_up(words: _Uints, table: _Floats) -> _Floats:
-    return table[words]
-
-
-@cache
-def _kind(label: str, word: int) -> _Kind:
-    """Return how to read words of `word` bytes of the dtype called `label`."""
-    if label == "complex32":
-        return _Kind(UNITS[2], 2, partial(_cast, dtype=np.dtype("<f2")))
-    scalar = dtypes.numpy_dtype(label)
-    if scalar is None:
-        return _Kind(UNITS[word], 1, None)
-    if label == "bool":
-        return _Kind(UNITS[1], 1, partial(_looked_up, table=(np.arange(256) != 0).astype("f8")))
-    if scalar.kind == "c":
-        part = np.dtype(f"<f{scalar.itemsize // 2}")
-        return _Kind(UNITS[part.itemsize], 2, partial(_cast, dtype=part))
-    if scalar.itemsize == 1:
-        with np.errstate(all="ignore"):
-            table = np.arange(256, dtype=np.uint8).view(scalar).astype(np.float64)
-        return _Kind(UNITS[1], 1, partial(_looked_up, table=table))
-    if label == "bfloat16":
-        return _Kind(UNITS[2], 1, _bfloat16)
-    if label == "int64":
-        return _Kind(UNITS[8], 1, _signed64, wide=True)
-    return _Kind(
-        UNITS[scalar.itemsize],
-        1,
-        partial(_cast, dtype=scalar.newbyteorder("<")),
-        wide=label == "uint64",
-    )

@@ -30,7 +30,7 @@ from mvc.objects.model import (
 )
 from mvc.repo import trees
 from mvc.repo.metadata import read_layout, read_tensor
-from mvc.store.chunks import load_bytes
+from mvc.store.chunks import load_bytes, load_bytes_of_both
 from mvc.store.object_store import ObjectStore
 
 Words = bytes | memoryview
@@ -41,11 +41,12 @@ class Held:
     """A tensor on one side: what it is, and how to get the words of one of its parts.
 
     A part is a chunk, or all of a tensor that is kept inline. `load` is safe in worker threads
-    and gives little-endian words.
+    and gives little-endian words. `store` is where the parts are stored, None for a file on disk.
     """
 
     tensor: Tensor
     load: Callable[[int], Words]
+    store: ObjectStore | None = None
 
     @property
     def parts(self) -> int:
@@ -61,6 +62,18 @@ class Held:
         """Return the size of a part."""
         content = self.tensor.content
         return content.chunk_bytes(number) if content.chunks else content.size
+
+
+def load_both(old: Held, new: Held, number: int) -> tuple[Words, Words]:
+    """Return the words of one part of two tensors of one word size, as their `load` would.
+
+    Of two in one store, what both are stored against is decoded once.
+    """
+    one, two = old.part_id(number), new.part_id(number)
+    if old.store is None or old.store is not new.store or one is None or two is None:
+        return old.load(number), new.load(number)
+    sizes = old.part_bytes(number), new.part_bytes(number)
+    return load_bytes_of_both(old.store, (one, two), new.tensor.content.word, sizes)
 
 
 class TensorSource(Protocol):
@@ -139,7 +152,7 @@ class StoredTensors:
             size = content.chunk_bytes(number)
             return load_bytes(self.store, content.chunks[number], content.word, size)
 
-        return Held(tensor, load)
+        return Held(tensor, load, self.store)
 
 
 class DiskTensors:

@@ -12,7 +12,7 @@ from mvc.codec.matrix import Matrix, Rights
 from mvc.codec.section import MAX_STRIDE, Columns
 from mvc.codec.segments import Segments, split
 from mvc.objects.model import chunk_id
-from mvc.store.decode import load, load_bytes, load_top
+from mvc.store.decode import load, load_both, load_bytes, load_bytes_of_both, load_top
 from mvc.store.kin import Kin, Sketch, sketch
 from mvc.store.object_store import ObjectStore
 from mvc.store.pack import NewChunk
@@ -23,7 +23,9 @@ __all__ = [
     "Words",
     "code",
     "load",
+    "load_both",
     "load_bytes",
+    "load_bytes_of_both",
     "load_top",
     "prepare",
     "record",

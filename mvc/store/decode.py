@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import TypeAlias
 
 from mvc.base.dtypes import SEGMENTS
 from mvc.base.errors import FormatError, IntegrityError, MvcError, TailAwayError
@@ -12,6 +14,9 @@ from mvc.store.copies import Copies, damaged, decoded, verified
 from mvc.store.directory import MAX_DEPTH, ChunkEntry
 from mvc.store.object_store import UNREADABLE, ObjectStore
 from mvc.store.pack_reader import PackReader
+
+Chain: TypeAlias = list[tuple[PackReader, ChunkEntry]]
+"""The record of a chunk, that of its base, and so on."""
 
 
 def load(store: ObjectStore, wanted: ObjectId) -> Segments:
@@ -26,10 +31,59 @@ def load_top(store: ObjectStore, wanted: ObjectId) -> Segments:
 
 def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> memoryview:
     """Return the words of a chunk that must have `size` bytes in words of `word` bytes."""
-    segments = load(store, wanted)
+    return _joined(wanted, load(store, wanted), word, size)
+
+
+def load_bytes_of_both(
+    store: ObjectStore, wanted: tuple[ObjectId, ObjectId], word: int, sizes: tuple[int, int]
+) -> tuple[memoryview, memoryview]:
+    """Return the words of two chunks as `load_bytes` would, decoding once what they share."""
+    found = load_both(store, *wanted)
+    one, two = map(_joined, wanted, found, (word, word), sizes)
+    return one, two
+
+
+def _joined(wanted: ObjectId, segments: Segments, word: int, size: int) -> memoryview:
     if sum(part.nbytes for part in segments) != size or len(segments) != len(SEGMENTS[word]):
         raise IntegrityError(f"chunk {wanted.hex()[:12]} has another size than its tensor")
     return join(segments, word)
+
+
+def load_both(store: ObjectStore, one: ObjectId, two: ObjectId) -> tuple[Segments, Segments]:
+    """Return the segments of two chunks, or raise IntegrityError.
+
+    Where one is stored against the other, or both against a third, what they share is decoded
+    once.
+    """
+    if one != two:
+        # Which of the two cannot be read so, and whether otherwise, is found out one by one.
+        with suppress(*UNREADABLE):
+            return _latest_of_two(store, one, two)
+    first = load(store, one)
+    return first, first if one == two else load(store, two)
+
+
+def _latest_of_two(store: ObjectStore, one: ObjectId, two: ObjectId) -> tuple[Segments, Segments]:
+    below, above = _chain(store, one), _chain(store, two)
+    places = {entry.id: place for place, (_, entry) in enumerate(below)}
+    meeting = next((n for n, (_, entry) in enumerate(above) if entry.id in places), None)
+    if meeting is None:
+        first, second = _along(store, below, None), _along(store, above, None)
+    else:
+        shared = places[above[meeting][1].id]
+        both = _along(store, below[shared:], None)
+        first, second = _along(store, below[:shared], both), _along(store, above[:meeting], both)
+    return verified(below[0][1], first), verified(above[0][1], second)
+
+
+def _along(store: ObjectStore, chain: Chain, segments: Segments | None) -> Segments:
+    """Decode the start of a chain of bases, from `segments` of what the rest gives."""
+    for reader, entry in reversed(chain):
+        sections = reader.sections(entry, len(entry.sections))
+        segments = decoded(store, entry, sections, segments)
+    if segments is None:
+        raise IntegrityError("a chunk has no record")
+    return segments
 
 
 def check_latest(store: ObjectStore, wanted: ObjectId) -> None:
@@ -105,15 +159,7 @@ def _latest(
     store: ObjectStore, wanted: ObjectId, count: int | None, *, fetch: bool = True
 ) -> Segments:
     """Decode a chunk along its chain of bases, from the start of the chain upwards."""
-    chain: list[tuple[PackReader, ChunkEntry]] = []
-    following: ObjectId | None = wanted
-    while following is not None:
-        below = chain[-1][1].depth if chain else MAX_DEPTH + 1
-        reader, entry = store.chunk_entry(following, below)
-        if chain and not _follows(entry, chain[-1][1]):
-            raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
-        chain.append((reader, entry))
-        following = entry.base
+    chain = _chain(store, wanted)
     segments: Segments | None = None
     try:
         for reader, entry in reversed(chain):
@@ -130,9 +176,21 @@ def _latest(
     return verified(chain[0][1], segments)
 
 
-def _from_elsewhere(
-    store: ObjectStore, chain: list[tuple[PackReader, ChunkEntry]]
-) -> Segments | None:
+def _chain(store: ObjectStore, wanted: ObjectId) -> Chain:
+    """Return the record of a chunk, of its base, and so on."""
+    chain: Chain = []
+    following: ObjectId | None = wanted
+    while following is not None:
+        below = chain[-1][1].depth if chain else MAX_DEPTH + 1
+        reader, entry = store.chunk_entry(following, below)
+        if chain and not _follows(entry, chain[-1][1]):
+            raise IntegrityError(f"chunk {wanted.hex()[:12]} has an impossible chain of bases")
+        chain.append((reader, entry))
+        following = entry.base
+    return chain
+
+
+def _from_elsewhere(store: ObjectStore, chain: Chain) -> Segments | None:
     """Decode along a chain from the nearest chunk whose tail is not here; that one is fetched."""
     above: list[tuple[ChunkEntry, tuple[bytes, ...]]] = []
     segments: Segments | None = None

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mvc.base import dtypes
 from mvc.base.dtypes import CHUNK_WORDS
 from mvc.diff.structure import Pair
-from mvc.diff.weights import BLOCK_WORDS, Weights, measure
+from mvc.diff.sums import BLOCK_WORDS
+from mvc.diff.weights import Weights, measure
 from mvc.objects.model import INLINE_BYTES, Content, Tensor
 from mvc.repo.tensors import Held
 
