@@ -1,6 +1,7 @@
 """Which files differ, and which tensors inside a file: added, removed, reshaped, recast, changed.
 
-Everything is decided by ids; equal subtrees are not entered and nothing is decoded.
+What differs is decided by ids: equal subtrees are not entered. What a difference is, is found out
+from words of tensors that differ, where a caller allows it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from mvc.diff import growth
 from mvc.diff.findings import Cast, Growth, Move, Renamed
+from mvc.diff.naming import moves
+from mvc.diff.pairing import Common, pair
 from mvc.diff.sides import File, Side, StoredFile, VersionSide
 from mvc.objects.model import ViewOf
 from mvc.repo import trees
@@ -162,33 +166,91 @@ def _renames(removed: dict[str, File], added: dict[str, File]) -> dict[str, str]
 
 
 def compare_tensors(
-    old: TensorSource, new: TensorSource, keep: Callable[[str], bool] = everything
+    old: TensorSource,
+    new: TensorSource,
+    keep: Callable[[str], bool] = everything,
+    *,
+    words: bool = True,
 ) -> TensorChanges:
-    """Compare the tensors of two files by name, among the names that `keep` wants."""
-    resolved = [item for item in _resolved(old, new) if keep(item[0])]
-    sides = [item for item in resolved if not _same(item[1], item[2])]
-    shared = [(name, one, two) for name, one, two in sides if one and two]
-    added = [_described(name, two) for name, one, two in sides if two and not one]
-    removed = [_described(name, one) for name, one, two in sides if one and not two]
-    recoded, pairs = [], []
-    for name, one, two in shared:
-        before, after = one.tensor, two.tensor
-        if (before.dtype, before.shape) == (after.dtype, after.shape):
-            pairs.append(Pair(name, one, two))
-        else:
-            dtypes, shapes = (before.dtype, after.dtype), (before.shape, after.shape)
-            recoded.append(Recoded(name, *dtypes, *shapes, after.content.size))
-    names = {name for name in new.names if keep(name)}
-    names |= {name for name, one, two in resolved if one and two}
-    differ = {name for name, _, two in sides if two}
+    """Compare the tensors of two files by name, among the names that `keep` wants.
+
+    Names that only one side has are looked for under other names on the other side. With `words`,
+    those of tensors that were cast, grew or may have been renamed are read, no others.
+    """
+    resolved = list(_resolved(old, new))
+    sides = [side for side in resolved if not _same(side[1], side[2])]
+    found = pair(sides, old, new, words=words)
     views = _view_changes(old, new, keep)
+    common = [item for item in found.common if keep(item.name) or keep(item.old_name)]
+    renamed = [_renamed(item) for item in common if item.same]
+    pairs = [_pair(item) for item in common if _comparable(item) and not item.same]
+    recoded = [_recoded(item, words=words) for item in common if not _comparable(item)]
+    names = {name for name in new.names if keep(name)}
+    names |= {name for name, one, two in resolved if one and two and keep(name)}
+    differ = {item.name for item in common} | found.added.keys()
+    added = [_described(name, held) for name, held in found.added.items() if keep(name)]
+    removed = [_described(name, held) for name, held in found.removed.items() if keep(name)]
     return TensorChanges(
         _ordered([*added, *views[0]]),
         _ordered([*removed, *views[1]]),
-        _ordered([item for item in recoded if item.old_shape != item.new_shape]),
-        _ordered([item for item in recoded if item.old_shape == item.new_shape]),
+        _ordered([item for item in recoded if not _is_cast(item)]),
+        _ordered([item for item in recoded if _is_cast(item)]),
         _ordered(pairs),
         len(names - differ),
+        _ordered(renamed),
+        moves(
+            (item.old_name, item.name, item.same)
+            for item in common
+            if item.old_name != item.name and _floats_stay(item)
+        ),
+    )
+
+
+def _comparable(item: Common) -> bool:
+    """Tell whether words of both sides lie opposite each other."""
+    one, two = item.old.tensor, item.new.tensor
+    return (one.dtype, one.shape) == (two.dtype, two.shape) and not item.turned
+
+
+def _floats_stay(item: Common) -> bool:
+    """Tell whether a tensor is still itself: quantised ones go by what they were made from."""
+    return item.cast is None or item.cast.kind not in ("quantised", "dequantised")
+
+
+def _is_cast(item: Recoded) -> bool:
+    same_shape = item.old_shape == item.new_shape or item.cast is not None
+    return item.old_dtype != item.new_dtype and same_shape
+
+
+def _former(item: Common) -> str | None:
+    return item.old_name if item.old_name != item.name else None
+
+
+def _renamed(item: Common) -> Renamed:
+    tensor = item.new.tensor
+    return Renamed(item.name, item.old_name, tensor.dtype, tensor.shape, tensor.content.size)
+
+
+def _pair(item: Common) -> Pair:
+    return Pair(item.name, item.old, item.new, _former(item))
+
+
+def _recoded(item: Common, *, words: bool) -> Recoded:
+    """Say what became of a tensor that got another dtype or shape."""
+    before, after = item.old.tensor, item.new.tensor
+    same = before.content == after.content and before.dtype == after.dtype and not item.turned
+    return Recoded(
+        item.name,
+        before.dtype,
+        after.dtype,
+        before.shape,
+        after.shape,
+        after.content.size,
+        _former(item),
+        item.cast,
+        None if item.turned else growth.measure(item.old, item.new, words=words),
+        same,
+        item.turned,
     )
 
 
@@ -249,7 +311,7 @@ def _described(name: str, held: Held) -> Described:
     return Described(name, held.tensor.dtype, held.tensor.shape, held.tensor.content.size)
 
 
-Item = TypeVar("Item", Described, Recoded, Pair)
+Item = TypeVar("Item", Described, Recoded, Pair, Renamed)
 
 
 def _ordered(items: Iterable[Item]) -> tuple[Item, ...]:

@@ -22,6 +22,7 @@ from mvc.diff.structure import (
     changed_files,
     compare_tensors,
 )
+from mvc.diff.summary import sentences
 from mvc.diff.text import MAX_TEXT, as_text, unified
 from mvc.diff.weights import Weights, measure
 from mvc.repo import revisions
@@ -71,7 +72,7 @@ class ChangedTensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorDiff:
-    """How the tensors of a file differ."""
+    """How the tensors of a file differ; `summary` says so in sentences."""
 
     added: tuple[Described, ...]
     removed: tuple[Described, ...]
@@ -81,6 +82,7 @@ class TensorDiff:
     unchanged: int
     renamed: tuple[Renamed, ...] = ()
     moves: tuple[Move, ...] = ()
+    summary: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -266,7 +268,7 @@ def _tensors(
     new = change.new.tensors() if change.new else None
     if old is None or new is None:
         return None
-    found = compare_tensors(old, new, keep)
+    found = compare_tensors(old, new, keep, words=request.weights)
     weights: Iterable[Weights | None]
     weights = measure(found.changed, progress) if request.weights else [None] * len(found.changed)
     return _tensor_diff(found, weights)
@@ -277,13 +279,23 @@ def _tensor_diff(found: TensorChanges, weights: Iterable[Weights | None]) -> Ten
         _changed(pair, measured) for pair, measured in zip(found.changed, weights, strict=True)
     )
     return TensorDiff(
-        found.added, found.removed, found.reshaped, found.recast, changed, found.unchanged
+        found.added,
+        found.removed,
+        found.reshaped,
+        found.recast,
+        changed,
+        found.unchanged,
+        found.renamed,
+        found.moves,
+        sentences(found),
     )
 
 
 def _changed(pair: Pair, weights: Weights | None) -> ChangedTensor:
     tensor = pair.new.tensor
-    return ChangedTensor(pair.name, tensor.dtype, tensor.shape, tensor.content.size, weights)
+    return ChangedTensor(
+        pair.name, tensor.dtype, tensor.shape, tensor.content.size, weights, pair.old_name
+    )
 
 
 def _text(change: FileChange) -> str | None:

@@ -1,0 +1,186 @@
+"""Which tensors of two files belong together, and what their values became.
+
+By name first; then under other names (`renames`); then floats and the integers that stand for
+them (`quantised`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvc.diff import casts, quantised, renames
+from mvc.diff.findings import Cast
+from mvc.diff.naming import alike
+from mvc.diff.values import Run, count
+from mvc.repo.tensors import Held, TensorSource
+
+ROWS_WORDS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """A tensor of both sides; `turned` if it is a matrix whose axes were swapped."""
+
+    name: str
+    old_name: str
+    old: Held
+    new: Held
+    cast: Cast | None = None
+    turned: bool = False
+
+    @property
+    def same(self) -> bool:
+        """Tell whether nothing differs but perhaps the name."""
+        return self.old.tensor == self.new.tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What both sides have, and what only one of them has."""
+
+    common: tuple[Common, ...]
+    added: dict[str, Held]
+    removed: dict[str, Held]
+
+
+def pair(
+    sides: Iterable[tuple[str, Held | None, Held | None]],
+    old: TensorSource,
+    new: TensorSource,
+    *,
+    words: bool = True,
+) -> Paired:
+    """Bring together the tensors that differ, given by name; with `words`, samples are read."""
+    common: list[Common] = []
+    added: dict[str, Held] = {}
+    removed: dict[str, Held] = {}
+    for name, one, two in sides:
+        if one and two:
+            common.append(Common(name, name, one, two))
+        elif one:
+            removed[name] = one
+        elif two:
+            added[name] = two
+    for found in renames.match(removed, added, words=words):
+        one, two = removed.pop(found.old), added.pop(found.new)
+        common.append(Common(found.new, found.old, one, two, turned=found.turned))
+    if words:
+        finders = _Finder(old), _Finder(new)
+        common = [_with_cast(item, *finders) for item in common]
+        common += _quantised(removed, added, finders[1])
+        common += [_reversed(item) for item in _quantised(added, removed, finders[0])]
+    for item in common:
+        removed.pop(item.old_name, None)
+        added.pop(item.name, None)
+    return Paired(tuple(common), added, removed)
+
+
+class _Finder:
+    """Looks up tensors of a file by names that may not be in it."""
+
+    def __init__(self, source: TensorSource) -> None:
+        self._source = source
+        self._names = frozenset(source.names)
+
+    def __call__(self, name: str) -> Held | None:
+        return self._source.get(name) if name in self._names else None
+
+
+def _with_cast(item: Common, find_old: _Finder, find_new: _Finder) -> Common:
+    before, after = item.old.tensor, item.new.tensor
+    if before.dtype == after.dtype:
+        turned = _is_turned(item.old, item.new)
+        return Common(item.name, item.old_name, item.old, item.new, None, turned)
+    turned = before.shape != after.shape
+    if turned and (len(before.shape) != 2 or before.shape != after.shape[::-1]):
+        return item
+    cast = None
+    if quantised.is_float(item.old) and quantised.is_integer(item.new):
+        scaling = quantised.scaling(item.name, find_new)
+        cast = quantised.measure(item.old, item.new, scaling, turned=turned) if scaling else None
+    elif quantised.is_integer(item.old) and quantised.is_float(item.new):
+        scaling = quantised.scaling(item.old_name, find_old)
+        found = quantised.measure(item.new, item.old, scaling, turned=turned) if scaling else None
+        cast = quantised.reverse(found)
+    if cast is None and not turned:
+        cast = casts.measure(item.old, item.new)
+    return Common(item.name, item.old_name, item.old, item.new, cast, turned and cast is not None)
+
+
+def _is_turned(old: Held, new: Held) -> bool:
+    """Tell whether a matrix has the words of another one with its axes swapped."""
+    shape = old.tensor.shape
+    if len(shape) != 2 or new.tensor.shape != shape[::-1] or min(shape) < 2:
+        return False
+    if old.tensor == new.tensor or count(shape) > quantised.MAX_TURNED:
+        return False
+    one, two = Run(old, raw=True), Run(new, raw=True)
+    if one.length != count(shape) or two.length != count(shape):
+        return False
+    if not _corner_turned(one, two, shape):
+        return False
+    whole = one.between(0, one.length).reshape(shape)
+    step = max(1, ROWS_WORDS // shape[0])
+    for start in range(0, shape[1], step):
+        stop = min(start + step, shape[1])
+        rows = two.between(start * shape[0], stop * shape[0]).reshape(-1, shape[0])
+        if not np.array_equal(rows, whole[:, start:stop].T):
+            return False
+    return True
+
+
+def _corner_turned(one: Run, two: Run, shape: tuple[int, ...]) -> bool:
+    """Compare the first row with the first column, before a matrix is read for it."""
+    column = np.array([one.between(row * shape[1], row * shape[1] + 1)[0] for row in range(2)])
+    return bool(np.array_equal(two.between(0, 2), column))
+
+
+def _quantised(floats: dict[str, Held], integers: dict[str, Held], find: _Finder) -> list[Common]:
+    """Find what integers with a scale stand for: by its name, else by likeness of values."""
+    found: list[Common] = []
+    free = {name: held for name, held in floats.items() if quantised.is_float(held)}
+    sampler = renames.Sampler()
+    for name, held in integers.items():
+        scaling = quantised.scaling(name, find) if quantised.is_integer(held) else None
+        if scaling is None or not held.tensor.shape:
+            continue
+        likely = quantised.stem(name)
+        order = sorted(free, key=lambda other: (other != likely, -alike(other, likely), other))
+        for other in order:
+            turned = _stands_for(free[other], held, scaling, sampler)
+            if turned is None:
+                continue
+            cast = quantised.measure(free[other], held, scaling, turned=turned)
+            if cast is not None:
+                found.append(Common(name, other, free.pop(other), held, cast, turned))
+                break
+    return found
+
+
+def _stands_for(
+    floats: Held, integers: Held, scaling: quantised.Scaling, sampler: renames.Sampler
+) -> bool | None:
+    """Tell whether a sample says that integers stand for floats, True if with axes swapped."""
+    shape, other = floats.tensor.shape, integers.tensor.shape
+    if shape != other and (len(shape) != 2 or shape != other[::-1]):
+        return None
+    sample = quantised.corner(integers, scaling, renames.CORNER)
+    one = sampler.corner(floats)
+    if one is None or sample is None:
+        return None
+    for turned in (False, True):
+        if (shape[::-1] if turned else shape) != other or (turned and len(shape) != 2):
+            continue
+        alike_by = renames.correlation(one.T if turned else one, sample)
+        if alike_by is not None and alike_by >= renames.LIKE:
+            return turned
+    return None
+
+
+def _reversed(item: Common) -> Common:
+    """Exchange the sides of a finding that was made from new to old."""
+    cast = quantised.reverse(item.cast)
+    return Common(item.old_name, item.name, item.new, item.old, cast, item.turned)

@@ -1,0 +1,123 @@
+"""What happened to a model file, in a sentence for each kind of change.
+
+Arrows are written `->`; names are those of the files, unescaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from mvc.diff.findings import Cast, Growth, Move
+from mvc.diff.structure import Described, Recoded, TensorChanges
+
+MOST_MOVES = 4
+
+
+def sentences(found: TensorChanges) -> tuple[str, ...]:
+    """Return what was renamed, cast, quantised and resized, the most telling first."""
+    return (*_moved(found.moves), *_casts(found), *_resized(found.reshaped))
+
+
+def _moved(moves: Sequence[Move]) -> Iterator[str]:
+    shown = moves if len(moves) <= MOST_MOVES else moves[: MOST_MOVES - 1]
+    for move in shown:
+        yield f"renamed {move.old} -> {move.new}, {_words(move.tensors, move.equal)}"
+    rest = moves[len(shown) :]
+    if rest:
+        tensors, equal = (sum(getattr(one, part) for one in rest) for part in ("tensors", "equal"))
+        yield f"renamed in {len(rest)} other ways, {_words(tensors, equal)}"
+
+
+def _words(tensors: int, equal: int) -> str:
+    if equal == tensors:
+        return f"{_tensors(tensors)}, words equal"
+    if not equal:
+        return f"{_tensors(tensors)}, words changed"
+    return f"{_tensors(tensors)}, words of {equal} equal"
+
+
+def _tensors(number: int) -> str:
+    return f"{number} tensor{'' if number == 1 else 's'}"
+
+
+def _casts(found: TensorChanges) -> Iterator[str]:
+    def key(item: Recoded) -> tuple[str, str, str]:
+        return item.old_dtype, item.new_dtype, _verb(item.cast)
+
+    added = {item.name: item for item in (*found.added, *found.removed)}
+    for (old, new, verb), items in groupby(sorted(found.recast, key=key), key=key):
+        yield _cast_sentence(old, new, verb, list(items), added)
+
+
+def _verb(cast: Cast | None) -> str:
+    return cast.kind if cast and cast.kind in ("quantised", "dequantised") else "cast"
+
+
+def _cast_sentence(
+    old: str, new: str, verb: str, items: Sequence[Recoded], beside: dict[str, Described]
+) -> str:
+    parts = [f"{verb} {old} -> {new}", _tensors(len(items))]
+    casts = [item.cast for item in items if item.cast]
+    if verb != "cast":
+        names = {cast.scale for cast in casts} | {cast.zero_point for cast in casts}
+        helpers = sum(name in beside for name in names if name)
+        if any(item.transposed for item in items):
+            turned = sum(item.transposed for item in items)
+            parts.append(f"{turned} of them with axes swapped")
+        parts.append(_quantising(casts))
+        if helpers:
+            what = "added" if verb == "quantised" else "removed"
+            parts.append(f"{helpers} scales and zero points {what}")
+    elif casts:
+        parts.append(_rounding(casts))
+    return ", ".join(parts)
+
+
+def _quantising(casts: Sequence[Cast]) -> str:
+    worst = max((cast.relative_l2 or 0.0 for cast in casts), default=0.0)
+    nearest = not any(cast.differing for cast in casts)
+    how = "rounding only, " if nearest else "not all to the nearest step, "
+    return f"{how}relative error up to {worst:.2g}"
+
+
+def _rounding(casts: Sequence[Cast]) -> str:
+    kinds = {cast.kind for cast in casts}
+    if kinds <= {"exact"}:
+        return "no value changed"
+    if kinds <= {"exact", "rounded"}:
+        return "rounding only"
+    if kinds <= {"exact", "truncated"}:
+        return "lower bits dropped"
+    if kinds == {"changed"}:
+        return "values changed beyond rounding"
+    changed = sum(cast.kind == "changed" for cast in casts)
+    return f"values of {changed} changed beyond rounding"
+
+
+def _resized(reshaped: Iterable[Recoded]) -> Iterator[str]:
+    for item in reshaped:
+        if item.growth is not None:
+            yield _grown(item, item.growth)
+        elif item.transposed:
+            yield f"axes of {item.name} swapped, words equal"
+        elif item.same_words:
+            yield f"{item.name} has another shape, words equal"
+
+
+def _grown(item: Recoded, growth: Growth) -> str:
+    what = {0: "row", 1: "column"}.get(growth.axis, f"place along axis {growth.axis}")
+    if len(item.new_shape) == 1:
+        what = "element"
+    number = abs(growth.added)
+    if number != 1:
+        what = what.replace("place", "places") if "place" in what else what + "s"
+    verb = "added to" if growth.added > 0 else "removed from"
+    where = " at the start" if growth.end == "start" else ""
+    text = f"{number} {what} {verb} {item.name}{where}"
+    if growth.changed is None:
+        return text
+    if not growth.changed:
+        return f"{text}, the rest equal"
+    share = 100 * growth.changed / growth.common
+    return f"{text}, {share:.3g}% of the rest changed"
