@@ -14,7 +14,6 @@ _NOT_YET = {
     "revert": "`mvc restore --source REV FILE` brings files back, `mvc commit` records them",
     "stash": "`mvc switch -c NAME` and `mvc commit` keep changes on a branch",
     "lfs": "nothing needs it: every file is stored whole or as a difference, however large",
-    "blame": "`mvc log -- FILE:TENSOR` lists the versions that changed a tensor",
     "bisect": "`mvc log --oneline` lists the versions to try",
     "grep": "`mvc diff` and `mvc log -- FILE:TENSOR` look into files",
     "notes": "`mvc tag -a NAME -m TEXT` adds a text to a version",
@@ -22,6 +21,7 @@ _NOT_YET = {
     "clean": "`mvc status` lists the files that are not tracked",
 }
 _CALLED = {
+    "annotate": "`mvc blame FILE` shows which version changed each tensor last",
     "archive": _EXPORT,
     "submodule": "a repository inside another one is left alone: use both side by side",
     "version": "`mvc --version` tells it",

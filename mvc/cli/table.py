@@ -16,6 +16,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "log": ("log", "Show the history."),
         "show": ("show", "Show a version, a model file or a directory."),
         "diff": ("diff", "Compare versions file by file and tensor by tensor."),
+        "blame": ("blame", "Show which version changed each tensor last."),
         "identify": ("identify", "Find the versions that hold exactly this file."),
         "verify-commit": (
             "verify_commit",
