@@ -9,6 +9,7 @@ MvcError                    exit code 128
 ├── NotAllowedError         5    permission denied
 ├── IntegrityError          6    stored bytes are damaged or do not match their id
 │   └── MissingObjectError  6    an object that must be there is not
+│       └── LeftOutError    3    a file is not here, as this copy has only some
 ├── FormatError             6    bytes do not follow the format they claim
 │   └── LimitError          6    a declared size is above a limit of docs/format.md
 ├── NetworkError            7    another machine cannot be reached, or failed on the way
@@ -84,6 +85,13 @@ class MissingObjectError(IntegrityError):
     """An object that something refers to is not in the store."""
 
     code = "missing-object"
+
+
+class LeftOutError(MissingObjectError):
+    """A file of a version was left out on purpose when this copy was made."""
+
+    exit_code = 3
+    code = "left-out"
 
 
 class FormatError(MvcError):

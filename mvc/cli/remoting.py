@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mvc.ops.complete import Completed
     from mvc.ops.fetch import FetchResult
     from mvc.ops.links import Access
+    from mvc.ops.widen import Widened
     from mvc.sync.transfer import Sums
 
 _SIGNS = {"new": "*", "forward": " ", "forced": "+", "deleted": "-", "refused": "!", "same": "="}
@@ -98,6 +99,7 @@ def fetched_shape(found: FetchResult) -> dict[str, Any]:
         ],
         **moved(found.sent),
         **completed(found.completed),
+        **widened(found.widened),
     }
 
 
@@ -106,6 +108,13 @@ def completed(done: Completed | None) -> dict[str, Any]:
     if done is None:
         return {}
     return {"completed": {"chunks": done.chunks, "left": done.left, **moved(done.sent)}}
+
+
+def widened(done: Widened | None) -> dict[str, Any]:
+    """Return what files came that had been left out, as JSON has it."""
+    if done is None:
+        return {}
+    return {"widened": {"paths": list(done.paths), "written": done.written, **moved(done.sent)}}
 
 
 def moved(sums: Sums) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mvc.base import fileio
@@ -17,6 +17,7 @@ from mvc.ops.fetch import FetchRequest, FetchResult, bring, check_depth, mirror
 from mvc.ops.links import Access, located, opened
 from mvc.ops.pull import forward
 from mvc.ops.tails import let_ask
+from mvc.ops.widen import checked
 from mvc.repo import remotes
 from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, TAGS
 from mvc.repo.remotes import DEFAULT, Remote
@@ -32,7 +33,7 @@ class CloneRequest:
     """What to copy where; `branch` is a branch or tag to begin at, by default theirs.
 
     At `precision` 16 the lower bits of floats stay there, also those of later fetches. With `depth`
-    so many versions of each branch and tag come.
+    so many versions of each branch and tag come, with `paths` of each version those files alone.
     """
 
     url: str
@@ -41,6 +42,7 @@ class CloneRequest:
     branch: str | None = None
     precision: int | None = None
     depth: int | None = None
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def clone(
     access = access or Access()
     check_precision(request.precision)
     check_depth(request.depth)
+    request = replace(request, paths=checked(request.paths))
     url = str(located(request.url, access.here))
     remote = Remote(DEFAULT, url, precision=request.precision)
     target = request.target
@@ -87,6 +90,7 @@ def clone(
         _clear_other(staged, remote, request)
         with Repository.init(staged, bare=request.bare, environment=environment) as repo:
             if not remotes.remotes(repo):
+                repo.chosen.change(request.paths)
                 remotes.add(repo, remote)
             let_ask(repo, access)
             with opened(repo, remote, access) as link:
@@ -144,7 +148,8 @@ def _clear_other(staged: Path, remote: Remote, request: CloneRequest) -> None:
     folder = staged if request.bare else staged / ".mvc"
     with suppress(MvcError), Repository(folder, None) as repo:
         deep = request.depth is None and repo.shallow.commits()
-        if remotes.remotes(repo) in ([], [remote]) and not deep:
+        others = repo.chosen.patterns != request.paths
+        if remotes.remotes(repo) in ([], [remote]) and not (deep or others):
             return
     fileio.remove_tree(staged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from mvc.repo.names import nested
 from mvc.repo.repository import Repository
 from mvc.repo.signing import own_key, signed
 from mvc.repo.state import Known
+from mvc.repo.taking_in import take_in
 from mvc.repo.worktree import Changes, Worktree, check_addable, locked_worktree
 from mvc.store.object_store import ObjectStore
 from mvc.store.transaction import Transaction
@@ -96,7 +98,8 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
                 raise NegativeAnswer("nothing to commit", hint=_advice(tree))
             files = {path: entry for path, entry in head.items() if path not in changes.deleted}
             files |= {path: item.entry for path, item in stored.items()}
-            new = record(repo, tx, files, request, parent, base, key)
+            files |= tree.left_out(parent)
+            new = record(repo, tx, files, request, parent, base, key, fresh=stored)
         for path in changes.deleted:
             tree.state.files.pop(path, None)
         tree.state.settle(tree.root, list(read))
@@ -125,10 +128,12 @@ def record(
     parent: ObjectId | None,
     base: ObjectId | None = None,
     key: Ed25519PrivateKey | None = None,
+    fresh: Iterable[str] = (),
 ) -> ObjectId:
     """Store trees and commit, make them durable, and move what HEAD points at.
 
-    A `key` signs the commit (mvc.repo.signing.own_key).
+    A `key` signs the commit (mvc.repo.signing.own_key). `fresh` are the files that no version had
+    yet as they are now.
     """
     if not request.message.strip():
         raise UsageError("a commit needs a message", hint="`mvc commit -m MESSAGE`")
@@ -139,6 +144,7 @@ def record(
             f"{pair[0]} is a file in this version, so {pair[1]} cannot be one",
             hint=f"`mvc rm --cached {pair[0]}` drops the former from the next version",
         )
+    take_in(repo, fresh, files)
     made = Commit(
         trees.write_files(tx.put, files),
         (parent,) if parent is not None else (),

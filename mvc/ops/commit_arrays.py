@@ -48,7 +48,8 @@ def commit_arrays(
             base, _ = declared_base(repo, request.base, parent)
             bases = FileBases(CommitBases(repo, head, base), path, source.size)
             stored = ingest(tx, source, bases=bases)
-            new = record(repo, tx, {**head, path: stored.entry}, request, parent, base, key)
+            files = {**head, path: stored.entry}
+            new = record(repo, tx, files, request, parent, base, key, fresh=[path])
         if tree is not None:
             _leave(tree, path, head.get(path))
         return new

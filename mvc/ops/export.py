@@ -12,6 +12,7 @@ from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import revisions, trees
+from mvc.repo.chosen import left_out
 from mvc.repo.metadata import file_sha256
 from mvc.repo.names import split_path
 from mvc.repo.precision import loses_bits
@@ -53,6 +54,9 @@ def export(
     check_precision(precision)
     found = revisions.find(repo, revision)
     files = _files(repo, found)
+    for path, entry in files.items():
+        if repo.store.left_out(entry.id):
+            raise left_out(path)
     short = {
         path
         for path, entry in files.items()

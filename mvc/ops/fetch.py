@@ -13,6 +13,7 @@ from mvc.base.progress import SILENT, Progress
 from mvc.ops.complete import Completed, complete
 from mvc.ops.links import Access, opened
 from mvc.ops.tails import let_ask
+from mvc.ops.widen import Widened, check_request, checked, widen
 from mvc.repo import remotes, revisions
 from mvc.repo.refs import BRANCHES, TAGS, Change
 from mvc.repo.remotes import Remote
@@ -38,7 +39,8 @@ class FetchRequest:
     At `precision` 16 the lower bits of floats stay there; without it, what the remote's settings
     say. `full` brings those that stayed there before, too, and later ones will come. With `depth`
     so many versions of each branch and tag are to be here at least (0: all of history); without it,
-    history ends where it did.
+    history ends where it did. `paths` are files that were left out so far and are to be here of all
+    versions from now on; `full` brings all.
     """
 
     remote: str | None = None
@@ -49,6 +51,7 @@ class FetchRequest:
     precision: int | None = None
     full: bool = False
     depth: int | None = None
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class FetchedRef:
 class FetchResult:
     """What a fetch changed. `head` is the branch that is current there; `listed` what was listed.
 
-    `completed` is what a full one brought of lower bits.
+    `completed` is what a full one brought of lower bits, `widened` what files came that had been
+    left out.
     """
 
     remote: str
@@ -80,6 +84,7 @@ class FetchResult:
     head: str | None = None
     listed: dict[str, ObjectId] = field(default_factory=dict)
     completed: Completed | None = None
+    widened: Widened | None = None
 
 
 def fetch(
@@ -102,6 +107,8 @@ def fetch(
     check_depth(request.depth)
     if request.full and request.precision:
         raise UsageError("all bits, or some of them?", hint="leave out --full or --precision")
+    check_request(request.paths, full=request.full)
+    paths = checked(request.paths)
     if request.full and remote.precision:
         remotes.set_precision(repo, remote.name, None)
         remote = replace(remote, precision=None)
@@ -112,6 +119,9 @@ def fetch(
             found = FetchResult(remote.name, remote.url, (), head=listing.head)
         else:
             found = bring(repo, remote, link, listing, request, progress)
+        if repo.chosen.patterns and (paths or request.full):
+            every = listing if not (listing.same or request.branches) else listed(link)
+            found = replace(found, widened=widen(repo, remote, link, every, paths, progress))
         if not request.full:
             return found
         return replace(found, completed=complete(repo, remote, link, progress))

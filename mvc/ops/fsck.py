@@ -194,8 +194,11 @@ class _Walker:
         return self._once(root, partial(self._files, root))
 
     def _files(self, root: ObjectId) -> Iterator[Fault]:
+        scope = self._repo.chosen.scope
         for path, entry in trees.files(self._repo.store, root).items():
             kind = self._repo.store.kind(entry.id)
+            if kind is None and scope is not None and not scope.chooses(path):
+                continue
             if kind not in (entry.kind, None):
                 what = f"object {entry.id.hex()[:12]} is a {kind}, not a {entry.kind}"
                 yield Fault(path, what)

@@ -139,6 +139,8 @@ def _told_of_depth(repo: Repository) -> Iterator[None]:
     try:
         yield
     except MissingObjectError as error:
+        if repo.chosen.scope is not None:
+            error.hint = "`mvc fetch --full` brings all files of the versions, which it may lack"
         if repo.shallow.commits():
             error.hint = "`mvc fetch --unshallow` brings the older versions, which it may lack"
         raise

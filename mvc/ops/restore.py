@@ -10,6 +10,7 @@ from mvc.base.errors import NotFoundError
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
 from mvc.repo import revisions
+from mvc.repo.chosen import left_out
 from mvc.repo.in_the_way import check_free
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import locked_worktree
@@ -42,7 +43,8 @@ def restore(
     check_precision(precision)
     with locked_worktree(repo) as tree:
         revision = source or "HEAD"
-        files = tree.files_of(revisions.resolve(repo, revision))
+        commit = revisions.resolve(repo, revision)
+        files = tree.files_of(commit)
         wanted: dict[str, Entry] = {}
         for path in paths:
             name = tree.relative(path)
@@ -51,6 +53,10 @@ def restore(
                 for item, entry in files.items()
                 if name in ("", item) or item.startswith(name + "/")
             }
+            if not inside and any(
+                name in ("", item) or item.startswith(name + "/") for item in tree.left_out(commit)
+            ):
+                raise left_out(name)
             if not inside:
                 raise NotFoundError(
                     f"{revision} has no file {name}", hint=f"`mvc ls-tree -r {revision}` lists them"

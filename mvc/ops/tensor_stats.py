@@ -106,7 +106,7 @@ class _Survey:
 
     def leaves(self, entry: Entry) -> dict[str, Entry]:
         """Return the tensors of a file."""
-        if entry.kind != "checkpoint":
+        if entry.kind != "checkpoint" or self._store.left_out(entry.id):
             return {}
         return trees.tensors(self._store, read_checkpoint(self._store, entry.id).tensors)
 

@@ -161,6 +161,8 @@ class Holdings:
         for entry in self._read(root, Tree).entries:
             if entry.kind == "tree":
                 part = self._tree(entry.id, depth - 1, leaves)
+            elif entry.kind in leaves and self._store.left_out(entry.id):
+                continue
             elif entry.kind in leaves:
                 part = self._leaf(entry)
             else:

@@ -46,8 +46,9 @@ class _Walker:
     def version(self, before: ObjectId | None, after: ObjectId) -> None:
         """Take in the files that differ between two trees."""
         for path, old, new in trees.changed(self._store, before, after, separator="/"):
-            if new is not None and self._is_new(old, new):
-                self._file(path, old, new)
+            if new is None or self._store.left_out(new.id) or not self._is_new(old, new):
+                continue
+            self._file(path, None if old and self._store.left_out(old.id) else old, new)
 
     def _is_new(self, old: Entry | None, new: Entry) -> bool:
         pair = (old.id if old else None, new.id)

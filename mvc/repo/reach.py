@@ -15,6 +15,7 @@ from mvc.repo import trees
 from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known, State
+from mvc.store.object_store import FILE_KINDS
 
 
 def roots(repo: Repository, since: int = 0) -> list[ObjectId]:
@@ -66,8 +67,7 @@ class Reach:
             target = self._repo.tag(item).target
             yield target, self._kind(target)
         elif kind == "tree":
-            for entry in trees.read_tree(store, item).entries:
-                yield entry.id, entry.kind
+            yield from self._entries(item)
         elif kind == "checkpoint":
             checkpoint = read_checkpoint(store, item)
             yield checkpoint.layout, "layout"
@@ -82,6 +82,13 @@ class Reach:
             self._hold(read_blob(store, item).content)
         elif kind != "chunk":
             raise IntegrityError(f"object {item.hex()[:12]} is of no known kind")
+
+    def _entries(self, tree: ObjectId) -> Iterator[tuple[ObjectId, str]]:
+        """Yield what a tree holds, without files that are not here on purpose."""
+        store = self._repo.store
+        for entry in trees.read_tree(store, tree).entries:
+            if entry.kind not in FILE_KINDS or not store.left_out(entry.id):
+                yield entry.id, entry.kind
 
     def _hold(self, content: Content) -> None:
         self.seen.update(content.chunks)

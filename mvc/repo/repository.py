@@ -3,7 +3,7 @@
 PROJECT/               the working copy (a bare repository has none)
   .mvc/                format HEAD refs/ packs/                   what is versioned
                        config.toml index.sqlite logs/ locks/ offloaded tmp/ worktree    local
-                       incoming/ remotes/ shallow tokens/                               of remotes
+                       incoming/ paths remotes/ shallow tokens/                         of remotes
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mvc.base.clock import Clock, system_clock
 from mvc.base.errors import FormatError, IntegrityError, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import Commit, Tag, check_line
+from mvc.repo.chosen import Chosen
 from mvc.repo.config import Config
 from mvc.repo.names import FOLDER, check_branch
 from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, Change, Refs
@@ -109,12 +110,19 @@ class Repository:
         """The objects."""
         tails = Tails(self.offloaded, self._source)
         storage = OffloadingStorage(self.storage, self.offloaded.packs)
-        return ObjectStore(storage, self.folder / "index.sqlite", tails)
+        found = ObjectStore(storage, self.folder / "index.sqlite", tails)
+        found.partial = lambda: self.chosen.scope is not None
+        return found
 
     @cached_property
     def shallow(self) -> Shallow:
         """The versions whose parents are not here on purpose."""
         return Shallow(self.folder / "shallow", self.folder / "tmp" / "shallow")
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        """Which files of each version are here, if not all."""
+        return Chosen(self.folder / "paths", self.folder / "tmp" / "paths")
 
     def parents(self, wanted: ObjectId, commit: Commit) -> tuple[ObjectId, ...]:
         """Return the parents of a commit, as far as history goes here."""

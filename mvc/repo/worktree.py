@@ -67,10 +67,22 @@ class Worktree:
         return self.files_of(self.repo.head_commit())
 
     def files_of(self, commit: ObjectId | None) -> dict[str, Entry]:
-        """Return the files of a commit by path."""
+        """Return the files of a commit by path, of those that this copy has."""
+        return self._divided(commit)[0]
+
+    def left_out(self, commit: ObjectId | None) -> dict[str, Entry]:
+        """Return the files of a commit by path that are not here on purpose."""
+        return self._divided(commit)[1]
+
+    def _divided(self, commit: ObjectId | None) -> tuple[dict[str, Entry], dict[str, Entry]]:
         if commit is None:
-            return {}
-        return trees.files(self.repo.store, self.repo.commit(commit).tree)
+            return {}, {}
+        scope = self.repo.chosen.scope
+        found = trees.files(self.repo.store, self.repo.commit(commit).tree)
+        if scope is None:
+            return found, {}
+        here = {path: entry for path, entry in found.items() if scope.chooses(path)}
+        return here, {path: entry for path, entry in found.items() if path not in here}
 
     def changes(self, head: dict[str, Entry], *, untracked: bool = True) -> Changes:
         """Compare the working copy with the files of HEAD."""
@@ -307,6 +319,13 @@ class Worktree:
         held = self.state.files.get(path)
         kept = path not in self.state.files or isinstance(held, Left)
         return force or not (untouched and kept)
+
+    def is_free(self, path: str) -> bool:
+        """Tell whether nothing is where a file would be written."""
+        with suppress(NegativeAnswer):
+            check_free(self.root, [path], set(), force=False)
+            return fileio.kind(self.root / path) == "missing"
+        return False
 
     def track(self, path: str) -> None:
         """Track a path from now on."""

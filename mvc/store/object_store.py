@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mvc.base.errors import (
     FormatError,
     IntegrityError,
+    LeftOutError,
     MissingObjectError,
     MvcError,
     NotAllowedError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+FILE_KINDS = ("blob", "checkpoint")
 UNREADABLE = (IntegrityError, FormatError, NotFoundError, NotAllowedError, StorageError)
 """What a damaged copy of an object raises, or one on a disk that fails."""
 
@@ -55,6 +57,8 @@ class ObjectStore:
         # Where chunks of packs are read whose tails are not in `storage`, on purpose.
         self.tails = tails
         self.index = Index(index_path, durable=durable)
+        # Whether files of versions may be missing on purpose.
+        self.partial: Callable[[], bool] = lambda: False
         self._cache = BlockCache()
         self.damaged: dict[str, str] = {}
         # Chunks of the transaction under way.
@@ -113,12 +117,22 @@ class ObjectStore:
     def read(self, wanted: ObjectId, kind: str) -> bytes:
         """Return the canonical bytes of a metadata object, verified against its id.
 
-        Raises MissingObjectError or IntegrityError; also when the object is of another kind.
+        Raises MissingObjectError or IntegrityError; also when the object is of another kind. A
+        file that is missing on purpose is a LeftOutError.
         """
         cached = self._cache.get(wanted)
         if cached is not None and cached.kind == kind:
             return cached.content
+        if kind in FILE_KINDS and self.left_out(wanted):
+            raise LeftOutError(
+                f"file {wanted.hex()[:12]} is not here: this copy has some of the files only",
+                hint="`mvc fetch --path FILE` brings more of them, `mvc fetch --full` all",
+            )
         return self._act(wanted, lambda found: self._content(found, wanted, kind))
+
+    def left_out(self, wanted: ObjectId) -> bool:
+        """Tell whether a file is not here, in a repository that holds some of the files only."""
+        return self.index.kind(wanted) is None and self.partial() and self.kind(wanted) is None
 
     def chunk_entry(
         self, wanted: ObjectId, below: int = MAX_DEPTH + 1

@@ -14,6 +14,7 @@ from mvc.base.ids import ObjectId
 from mvc.objects.history import Commit, Tag
 from mvc.objects.model import Blob, Checkpoint, Content, Layout, Literal, Tensor
 from mvc.objects.tree import Tree
+from mvc.repo.scope import Scope
 
 FILES, TENSORS = "tree", "tensors"
 """A tree of files, and one of the tensors of a checkpoint: both are trees where they are stored."""
@@ -28,12 +29,16 @@ class Objects(Protocol):
 
 
 class Found(NamedTuple):
-    """An object that something leads to; of a chunk also its bytes and those of its words."""
+    """An object that something leads to; of a chunk also its bytes and those of its words.
+
+    Of a version, or a tree of files, `scope` says which of its files are meant, None for all.
+    """
 
     id: ObjectId
     kind: str
     size: int = 0
     word: int = 0
+    scope: Scope | None = None
 
     @property
     def stored_kind(self) -> str:
@@ -66,7 +71,7 @@ def walk(
         uses.add(item)
         before = seen.setdefault(item.id, item)
         # A version without files and a checkpoint without tensors have the same tree.
-        if before.stored_kind != item.stored_kind or before[2:] != item[2:]:
+        if before.stored_kind != item.stored_kind or before[2:4] != item[2:4]:
             raise IntegrityError(f"object {item.id.hex()[:12]} is used as two things")
         if before is item:
             yield item
@@ -76,10 +81,10 @@ def walk(
 
 
 def below(objects: Objects, item: Found, *, parents: bool = True) -> list[Found]:
-    """Return what one metadata object leads to directly."""
+    """Return what one metadata object leads to directly, of files those in its scope."""
     data = objects.read(item.id, item.stored_kind)
     try:
-        found = _BELOW[item.kind](data)
+        found = _BELOW[item.kind](data) if item.scope is None else _chosen(item, item.scope, data)
     except KeyError:
         raise IntegrityError(f"a {item.kind} leads to nothing") from None
     except FormatError as error:
@@ -106,6 +111,20 @@ def _files(data: bytes) -> list[Found]:
 
 def _tensors(data: bytes) -> list[Found]:
     return [_entry(entry.id, entry.kind, TENSORS) for entry in Tree.decode(data).entries]
+
+
+def _chosen(item: Found, scope: Scope, data: bytes) -> list[Found]:
+    """Return what leads to the files in a scope, and all trees."""
+    if item.kind != FILES:
+        return [part._replace(scope=scope) for part in _BELOW[item.kind](data)]
+    found = []
+    for entry in Tree.decode(data).entries:
+        part, below = _entry(entry.id, entry.kind, FILES), scope.enter(entry.name)
+        if below.everything:
+            found.append(part)
+        elif part.kind == FILES:
+            found.append(part._replace(scope=below))
+    return found
 
 
 def _entry(name: ObjectId, kind: str, inside: str) -> Found:

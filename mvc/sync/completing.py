@@ -24,7 +24,7 @@ from mvc.store.object_store import ObjectStore
 from mvc.store.rewrite import Rewriter
 from mvc.store.tail_packs import lower_chunks, words_as_coded
 from mvc.sync.counted import Counted
-from mvc.sync.fetch import given, plan_of
+from mvc.sync.fetch import Filter, given, plan_of
 from mvc.sync.incoming import Incoming
 from mvc.sync.joining import damage_dropped, joining
 from mvc.sync.link import Link
@@ -91,7 +91,8 @@ class Completing:
 
         They can be read when this returns. Raises what `mvc.sync.fetch.fetched` does.
         """
-        needed = self._needed(plan_of(self.link, wants), wanted)
+        how = Filter(paths=self.repo.chosen.patterns)
+        needed = self._needed(plan_of(self.link, wants, (), how), wanted)
         missing = [item for item in needed if not self.held.holds(item.id)]
         request, sums = GiveRequest(tuple(wants), ()), Sums()
         given(self.link, request, missing, self.held, self.part_bytes, sums, progress=self.progress)

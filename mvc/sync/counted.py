@@ -93,21 +93,26 @@ class Readable:
                     break
         return [item for item in asked if item not in left]
 
-    def wanted(self, item: ObjectId) -> Found:
-        """Return the commit or tag that may be asked for, or raise NotFoundError."""
-        if self._repo.store.kind(item) == "tag":
-            if self._is_seen(item) or item in self.targets:
-                return Found(item, "tag")
-            raise NotFoundError(f"there is no version {item.hex()[:12]} here")
-        if self.commits([item]):
-            return Found(item, "commit")
-        raise NotFoundError(f"there is no version {item.hex()[:12]} here")
+    def wanted(self, items: Iterable[ObjectId]) -> list[Found]:
+        """Return commits and tags that may be asked for, or raise NotFoundError."""
+        asked = {item: self._repo.store.kind(item) for item in items}
+        commits = set(self.commits(item for item, kind in asked.items() if kind != "tag"))
+        found = []
+        for item, kind in asked.items():
+            if kind == "tag" and (self._is_seen(item) or item in self.targets):
+                found.append(Found(item, "tag"))
+            elif item in commits:
+                found.append(Found(item, "commit"))
+            else:
+                raise NotFoundError(f"there is no version {item.hex()[:12]} here")
+        return found
 
 
 class Counted:
     """Objects that count: what bases lead to, and with `whole` anything that is stored.
 
-    Of the bases' ancestors the commits alone count.
+    Of the bases' ancestors the commits alone count, and where this repository has some of the
+    files only, those.
     """
 
     def __init__(self, repo: Repository, bases: Iterable[ObjectId], *, whole: bool) -> None:
@@ -122,7 +127,7 @@ class Counted:
 
     def _walked(self, base: ObjectId) -> bool:
         """Note what a base leads to; one that is damaged here does not count."""
-        start = [Found(base, "commit")]
+        start = [Found(base, "commit", scope=self._repo.chosen.scope)]
         try:
             found = list(walk(self._repo.store, start, self._ids.__contains__, parents=False))
         except (IntegrityError, FormatError):

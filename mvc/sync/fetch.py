@@ -10,6 +10,7 @@ from mvc.base.errors import FormatError, IntegrityError, LimitError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.repo.repository import Repository
+from mvc.repo.scope import scope_of
 from mvc.sync.counted import Counted
 from mvc.sync.early import Early
 from mvc.sync.heads import exact_chunks, receive_heads, with_whole_bases
@@ -44,6 +45,7 @@ def fetched(
     progress: Progress = SILENT,
     source: str | None = None,
     depth: int | None = None,
+    more: Sequence[str] | None = None,
 ) -> Iterator[Sums]:
     """Bring what commits and annotated tags lead to; refs are to move inside.
 
@@ -51,13 +53,18 @@ def fetched(
     earlier try has brought is not brought again. With `source`, the name of the remote, the lower
     bits of floats stay there; `held` is to be a quarantine of heads then. With
     `depth` so many versions of each line are to be here (0: all), and `haves` do not count; without
-    it, history ends where it did. Raises what `receive` raises, and failures of the link.
+    it, history ends where it did. Of the files those come that this repository has of others; with
+    `more` `wants` are commits that are here, and of each of them the files of these paths come
+    (without any: all), and nothing else. Raises what `receive` raises, and failures of the link.
     """
     with closing(Early(repo, held)) as early:
-        haves = haves if depth is None else ()
+        haves = haves if depth is None and more is None else ()
+        paths = repo.chosen.patterns if more is None else tuple(more)
         bringing = _Bringing(
-            repo, link, wants, haves, held, part_bytes, progress, source, depth, early
+            repo, link, wants, haves, held, part_bytes, progress, source, depth, early, paths
         )
+        if more is not None:
+            bringing.alone()
         bringing.run()
         joining = bringing.joining()
         try:
@@ -90,9 +97,14 @@ class _Bringing:
     source: str | None
     depth: int | None
     early: Early
+    paths: tuple[str, ...]
     sums: Sums = field(default_factory=Sums)
     # Where history is to end, if not where it did.
     ends: frozenset[ObjectId] | None = None
+
+    def alone(self) -> None:
+        """Take no heed of history: it is here."""
+        self.depth, self.ends = 1, frozenset(self.wants)
 
     def run(self) -> None:
         """Bring it, in parts."""
@@ -110,13 +122,13 @@ class _Bringing:
         self._take([item for item in chunks if item.id not in exact], heads=True)
 
     def _plan(self) -> Plan:
-        heads = self.source is not None
+        how = Filter(self.source is not None, self.depth or 0, self.paths)
         if self.depth is None:
             shallow = sorted(self.repo.shallow.commits())[:MAX_IDS]
-            found = plan_of(self.link, self.wants, self.haves, heads=heads, shallow=shallow)
+            found = plan_of(self.link, self.wants, self.haves, how, shallow)
         else:
-            found = plan_of(self.link, self.wants, heads=heads, depth=self.depth)
-            self.ends = found.shallow
+            found = plan_of(self.link, self.wants, (), how)
+            self.ends = found.shallow if self.ends is None else self.ends
         if found.shallow and not self.depth:
             raise FormatError(
                 "the history there does not go back to its start",
@@ -127,12 +139,13 @@ class _Bringing:
     def joining(self) -> AbstractContextManager[None]:
         """Return what lets it join; refs are to move inside."""
         repo, held, wants, haves = self.repo, self.held, self.wants, self.haves
+        scope = scope_of(self.paths)
         if self.source is None:
             self.early.close()
             sound = self.early.sound
             names = held.parts()
-            return receive(repo, held, names, wants, haves, self.progress, sound, self.ends)
-        return receive_heads(repo, held, wants, haves, self.source, self.progress, self.ends)
+            return receive(repo, held, names, wants, haves, self.progress, sound, self.ends, scope)
+        return receive_heads(repo, held, wants, haves, self.source, self.progress, self.ends, scope)
 
     def _take(self, planned: Sequence[Planned], *, heads: bool = False) -> None:
         entries = [item for item in planned if not self.held.holds(item.id)]
@@ -204,18 +217,28 @@ class Plan:
         return self.entries
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is left out of what there is to fetch: see docs/protocol.md, "plan"."""
+
+    heads: bool = False
+    depth: int = 0
+    paths: tuple[str, ...] = ()
+
+
+WHOLE = Filter()
+
+
 def plan_of(
     link: Link,
     wants: Sequence[ObjectId],
     haves: Sequence[ObjectId] = (),
-    *,
-    heads: bool = False,
-    depth: int = 0,
+    how: Filter = WHOLE,
     shallow: Sequence[ObjectId] = (),
 ) -> Plan:
     """Ask what there is to fetch; entries are checked as they come."""
     few = tuple(wants[:MAX_BASES]), tuple(haves[:MAX_BASES])
-    answer = link.ask(PlanRequest(*few, depth, (), heads, tuple(shallow)))
+    answer = link.ask(PlanRequest(*few, how.depth, how.paths, how.heads, tuple(shallow)))
     reply = answer.reply
     assert isinstance(reply, PlanReply)  # noqa: S101
     return Plan(frozenset(reply.shallow), _announced(reply, answer))

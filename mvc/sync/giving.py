@@ -17,7 +17,9 @@ class Given:
 
     def __init__(self, repo: Repository, wants: Iterable[Found]) -> None:
         self._repo = repo
-        found = list(walk(repo.store, wants, ends=repo.shallow.commits()))
+        scope = repo.chosen.scope
+        starts = [item._replace(scope=scope) for item in wants]
+        found = list(walk(repo.store, starts, ends=repo.shallow.commits()))
         self._ids = {item.id for item in found}
         self._chunks = [item.id for item in found if item.kind == "chunk"]
         # What all that may be read leads to, and of what.
@@ -35,7 +37,9 @@ class Given:
         if base in self._ids:
             return True
         if self._rest[0] != readable.targets:
-            starts = [readable.wanted(item) for item in readable.targets]
+            scope = self._repo.chosen.scope
+            wanted = readable.wanted(readable.targets)
+            starts = [item._replace(scope=scope) for item in wanted]
             ends = self._repo.shallow.commits()
             found = {item.id for item in walk(self._repo.store, starts, ends=ends)}
             self._rest = readable.targets, found

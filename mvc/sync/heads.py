@@ -18,6 +18,7 @@ from mvc.codec.segments import Segments
 from mvc.objects.model import Tensor
 from mvc.repo.precision import expanded
 from mvc.repo.repository import Repository
+from mvc.repo.scope import Scope
 from mvc.store.chunks import Words, record
 from mvc.store.copies import decoded, verified
 from mvc.store.decode import away, load_top
@@ -81,6 +82,7 @@ def receive_heads(
     source: str,
     progress: Progress = SILENT,
     ends: frozenset[ObjectId] | None = None,
+    scope: Scope | None = None,
 ) -> Iterator[None]:
     """Let what was fetched join, as `mvc.sync.joining.receive` does.
 
@@ -93,7 +95,8 @@ def receive_heads(
             known = [item for item in haves if repo.store.index.kind(item) == "commit"]
             incoming = Tops(repo, sent, Counted(repo, known, whole=True))
             incoming.ends = incoming.ends if ends is None else ends
-            arrivals = incoming.arrivals([start(incoming, item) for item in wants], progress)
+            starts = [start(incoming, item, scope) for item in wants]
+            arrivals = incoming.arrivals(starts, progress)
             with joining(repo):
                 _join(repo, incoming, arrivals, source, progress)
                 if ends is not None:

@@ -10,6 +10,7 @@ from mvc.base.errors import IntegrityError, MissingObjectError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import Commit
 from mvc.repo.repository import Repository
+from mvc.repo.scope import Scope
 from mvc.sync.closure import Found, walk
 from mvc.sync.limits import MAX_BASES
 
@@ -83,20 +84,34 @@ def _peeled(repo: Repository, items: Iterable[ObjectId]) -> tuple[list[Found], l
 def objects_to_send(
     repo: Repository, versions: Iterable[Found], boundary: Iterable[ObjectId]
 ) -> list[Found]:
-    """Return `versions` and what they hold that the commits of the boundary do not."""
-    return beyond(repo, versions, held_by(repo, boundary))
+    """Return `versions` and what they hold that the commits of the boundary do not.
+
+    Where this repository has some of the files only, of those.
+    """
+    scope = repo.chosen.scope
+    return beyond(repo, versions, held_by(repo, boundary, scope), scope)
 
 
-def beyond(repo: Repository, versions: Iterable[Found], held: Container[ObjectId]) -> list[Found]:
-    """Return `versions` and what they hold beside what is `held`, without history."""
-    listed = list(versions)
+def beyond(
+    repo: Repository,
+    versions: Iterable[Found],
+    held: Container[ObjectId],
+    scope: Scope | None = None,
+) -> list[Found]:
+    """Return `versions` and what they hold beside what is `held`, without history.
+
+    Of the files those in the scope.
+    """
+    listed = [item._replace(scope=scope) for item in versions]
     commits = [item for item in listed if item.kind == "commit"]
     tags = [item for item in listed if item.kind == "tag"]
     return [*tags, *walk(repo.store, commits, held.__contains__, parents=False)]
 
 
-def held_by(repo: Repository, commits: Iterable[ObjectId]) -> set[ObjectId]:
-    """Return commits and the objects that they hold, without history.
+def held_by(
+    repo: Repository, commits: Iterable[ObjectId], scope: Scope | None = None
+) -> set[ObjectId]:
+    """Return commits and the objects that they hold, of files in the scope, without history.
 
     What is not here is passed over, and commits behind many objects, too: who gets more than it
     needs comes to no harm.
@@ -108,7 +123,8 @@ def held_by(repo: Repository, commits: Iterable[ObjectId]) -> set[ObjectId]:
             continue
         # What of a partial version is here is theirs all the same.
         with suppress(MissingObjectError):
-            found = walk(repo.store, [Found(commit, "commit")], held.__contains__, parents=False)
+            start = [Found(commit, "commit", scope=scope)]
+            found = walk(repo.store, start, held.__contains__, parents=False)
             for item in found:
                 held.add(item.id)
     return held

@@ -13,6 +13,7 @@ from mvc.base.progress import SILENT, Progress
 from mvc.codec.segments import join as words_of
 from mvc.codec.transform import Transform
 from mvc.repo.repository import Repository
+from mvc.repo.scope import Scope
 from mvc.store.block import Item
 from mvc.store.chunks import Words, record
 from mvc.store.directory import MAX_DEPTH, ChunkEntry
@@ -38,13 +39,14 @@ def receive(
     progress: Progress = SILENT,
     sound: Callable[[ObjectId], Container[ObjectId]] = lambda _: (),
     ends: frozenset[ObjectId] | None = None,
+    scope: Scope | None = None,
 ) -> Iterator[None]:
     """Let what fetched commits and annotated tags lead to join; refs are to move inside.
 
     `haves` are commits that this repository has completely; `sound` tells which chunks of a part
     were verified before, see Incoming. With `ends` history ends there; then there are no `haves`.
-    Nothing can be removed from the
-    repository before the block ends; the parts are dropped when it ends without an error. Raises
+    Of the files those in the scope must be there. Nothing can be removed from the repository
+    before the block ends; the parts are dropped when it ends without an error. Raises
     MissingObjectError where something was neither sent nor there before, IntegrityError,
     FormatError or LimitError where what was sent is not what it claims; nothing has joined then,
     and the parts are dropped in the latter cases, so that the next try starts anew.
@@ -56,7 +58,8 @@ def receive(
             known = [item for item in haves if repo.store.index.kind(item) == "commit"]
             incoming = Incoming(repo, sent, Counted(repo, known, whole=True), sound)
             incoming.ends = incoming.ends if ends is None else ends
-            arrivals = incoming.arrivals([start(incoming, item) for item in wants], progress)
+            starts = [start(incoming, item, scope) for item in wants]
+            arrivals = incoming.arrivals(starts, progress)
             with joining(repo):
                 join(repo, incoming, arrivals, progress)
                 if ends is not None:
@@ -65,12 +68,12 @@ def receive(
         held.drop(names)
 
 
-def start(incoming: Incoming, wanted: ObjectId) -> Found:
+def start(incoming: Incoming, wanted: ObjectId, scope: Scope | None) -> Found:
     """Return a commit or an annotated tag as the start of a walk, or raise MissingObjectError."""
     kind = incoming.kind(wanted)
     if kind is None:
         raise missing(wanted)
-    return Found(wanted, "tag" if kind == "tag" else "commit")
+    return Found(wanted, "tag" if kind == "tag" else "commit", scope=scope)
 
 
 @contextmanager

@@ -234,7 +234,7 @@ class _Push:
             found = objects_to_send(self._repo, versions, bases)
             if number:
                 # It seemed to have what it lacks: only what its refs lead to is believed now.
-                return found, bases, held_by(self._repo, bases).__contains__
+                return found, bases, self._held_by(bases).__contains__
             questions = dict.fromkeys([*bases, *(item.id for item in found), *self._below(found)])
             missing = self._missing(bases, list(questions))
             gone = missing.intersection(bases)
@@ -245,6 +245,9 @@ class _Push:
         raise MissingObjectError(
             "the server changes what it has all the time", hint="run the push again"
         )
+
+    def _held_by(self, bases: list[ObjectId]) -> set[ObjectId]:
+        return held_by(self._repo, bases, self._repo.chosen.scope)
 
     def _useful(self, versions: list[Found], bases: list[ObjectId]) -> list[ObjectId]:
         """Return what is sent follows from, and some others: each costs time on both sides."""

@@ -10,9 +10,10 @@ from typing import Generic, TypeVar
 
 from blake3 import blake3
 
-from mvc.base.errors import FormatError, LimitError, NotAllowedError, NotFoundError, UsageError
+from mvc.base.errors import FormatError, LeftOutError, LimitError, NotAllowedError, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.repo.repository import Repository
+from mvc.repo.scope import scope_of
 from mvc.sync.counted import Counted, Readable, pieces
 from mvc.sync.early import Early
 from mvc.sync.giving import Given
@@ -178,10 +179,9 @@ class Service:
         return UpdateReply(update.run(held, lambda: self._counting(bases)))
 
     def _plan(self, request: PlanRequest) -> Answer:
-        if request.paths:
-            raise UsageError("this server gives versions whole")
+        scope = scope_of(request.paths)
         readable = self._readable()
-        wants = [readable.wanted(item).id for item in request.wants]
+        wants = [item.id for item in readable.wanted(request.wants)]
         boundary = readable.commits(request.haves)
         if request.depth:
             versions, cut = latest(self._repo, wants, request.depth)
@@ -190,8 +190,14 @@ class Service:
             versions, boundary = versions_between(self._repo, wants, boundary, ends)
             gaps = self._repo.shallow.commits()
             cut = [item.id for item in versions if item.id in gaps]
-        theirs = held_by(self._repo, boundary)
-        wanted = beyond(self._repo, versions, theirs)
+        theirs = held_by(self._repo, boundary, scope)
+        try:
+            wanted = beyond(self._repo, versions, theirs, scope)
+        except LeftOutError as error:
+            raise NotFoundError(
+                "some files of these versions are not here",
+                hint="fetch them from where they are, or with --path those that are here",
+            ) from error
         entries: list[bytes] = []
         total = 0
         for item in plan(self._repo, wanted, theirs.__contains__, heads=request.heads):
@@ -206,7 +212,7 @@ class Service:
 
     def _give(self, request: GiveRequest) -> Answer:
         readable = self._readable()
-        wants = [readable.wanted(item) for item in request.wants]
+        wants = readable.wanted(request.wants)
         asked = list(request.objects)
         if not self._grants.reads_all:
             given = self._given.get(frozenset(request.wants), lambda: Given(self._repo, wants))

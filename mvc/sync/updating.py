@@ -81,7 +81,10 @@ class Update:
             with damage_dropped(held, parts):
                 sent = stack.enter_context(closing(Parts(held, parts)))
                 incoming = Incoming(self.repo, sent, counted, self.sound)
-                arrivals = incoming.arrivals(start(incoming, item) for item in dict.fromkeys(new))
+                scope = self.repo.chosen.scope
+                arrivals = incoming.arrivals(
+                    start(incoming, item, scope) for item in dict.fromkeys(new)
+                )
             self._judge_versions(incoming)
             if self._goes_on():
                 with joining(self.repo):

@@ -21,6 +21,7 @@ from mvc.cli.wording import counted, short
         "mvc clone --branch v1.0 https://models.example.org/fleet model",
         "mvc clone --bare ../fleet.mvc backup.mvc",
         "mvc clone --precision 16 https://models.example.org/fleet",
+        "mvc clone --path model.safetensors --path 'tokenizer*' ../fleet.mvc",
         exit_status="1 when the folder is not empty, 7 when the network failed.",
     ),
 )
@@ -29,6 +30,13 @@ from mvc.cli.wording import counted, short
 @precision_option
 @click.option(
     "--depth", metavar="N", type=click.IntRange(1), help="The latest N versions of each branch."
+)
+@click.option(
+    "--path",
+    "paths",
+    metavar="GLOB",
+    multiple=True,
+    help="These files or folders alone, of each version.",
 )
 @json_option
 @click.argument("url")
@@ -42,6 +50,7 @@ def command(
     branch: str | None,
     precision: int | None,
     depth: int | None,
+    paths: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Copy a repository into a new folder.
@@ -50,13 +59,15 @@ def command(
     clone that was cut off goes on where it was when it is run again. With --precision 16 the lower
     bits of floats stay there, as do those of later fetches: what needs them asks for them then,
     and `mvc fetch --full` brings them all. With --depth N history ends at the Nth version of each
-    branch and tag, until `mvc fetch --unshallow`.
+    branch and tag, until `mvc fetch --unshallow`. With --path of each version some files alone
+    come, named from its top: `*` stands for any characters, `**` for any folders. `mvc fetch
+    --path` brings more of them.
     """
     from mvc.cli.remoting import access, moved, traffic
     from mvc.ops.clone import CloneRequest, clone
 
     target = session.path(folder or _folder(url))
-    request = CloneRequest(url, target, bare, branch, precision, depth)
+    request = CloneRequest(url, target, bare, branch, precision, depth, paths)
     done = clone(request, session.environment(), access(session), session.progress)
     if as_json:
         session.json(

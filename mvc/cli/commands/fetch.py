@@ -16,6 +16,8 @@ from mvc.cli.wording import counted
 
 if TYPE_CHECKING:
     from mvc.ops.complete import Completed
+    from mvc.ops.fetch import FetchResult
+    from mvc.ops.widen import Widened
 
 
 @click.command(
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         "mvc fetch --prune origin",
         "mvc fetch origin main devices/cam-07/main",
         "mvc fetch --full",
+        "mvc fetch --path 'adapters/**/*.json'",
         exit_status="1 when a ref could not be moved here, 7 when the network failed.",
     ),
 )
@@ -33,11 +36,18 @@ if TYPE_CHECKING:
 @click.option("--no-tags", is_flag=True, help="Branches only.")
 @click.option("-f", "--force", is_flag=True, help="Move tags that are at another version here.")
 @precision_option
-@click.option("--full", is_flag=True, help="Also the lower bits that stayed there so far.")
+@click.option("--full", is_flag=True, help="Also the lower bits and files that stayed there.")
 @click.option(
     "--depth", metavar="N", type=click.IntRange(1), help="At least N versions of each branch."
 )
 @click.option("--unshallow", is_flag=True, help="All versions that are not here yet.")
+@click.option(
+    "--path",
+    "paths",
+    metavar="GLOB",
+    multiple=True,
+    help="Also these files or folders, which were left out.",
+)
 @json_option
 @click.argument("remote", required=False, shell_complete=offered)
 @click.argument("branches", metavar="[BRANCH]...", nargs=-1)
@@ -54,6 +64,7 @@ def command(
     full: bool,
     depth: int | None,
     unshallow: bool,
+    paths: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Bring the versions of a remote.
@@ -63,7 +74,8 @@ def command(
 
     With --precision 16, or after a clone with it, the lower bits of floats stay there. --full
     brings them, and those of what is fetched later. Where older versions were left out, --depth
-    and --unshallow bring more of them.
+    and --unshallow bring more of them. After a clone with --path, files of other paths stay there;
+    --path brings more of them, of all versions that are here, and --full brings all.
     """
     from mvc.cli.remoting import access, fetched_rows, fetched_shape, refused_here, traffic
     from mvc.ops.fetch import FetchRequest, fetch
@@ -77,7 +89,9 @@ def command(
     names = [item.name for item in remotes(session.repo)] if everywhere else [remote]
     results = []
     for name in names:
-        request = FetchRequest(name, branches, prune, not no_tags, force, precision, full, depth)
+        request = FetchRequest(
+            name, branches, prune, not no_tags, force, precision, full, depth, paths
+        )
         found = fetch(session.repo, request, access(session), session.progress)
         results.append(found)
         if as_json:
@@ -86,14 +100,34 @@ def command(
             session.say(line)
         if found.sent.parts:
             session.note(f"{escaped(found.remote)}: received {traffic(found.sent)}")
-        elif not found.refs:
+        elif not (found.refs or found.widened):
             session.note(f"{escaped(found.remote)}: nothing new")
-        if found.completed is not None:
+        if found.widened is not None:
+            _widened(session, found.widened)
+        elif paths:
+            session.note("nothing was left out of this copy: all files are here")
+        if found.completed is not None and _is_news(found):
             _completed(session, found.completed)
     if as_json:
         shapes = [fetched_shape(found) for found in results]
         session.json(shapes if everywhere else shapes[0])
     refused_here(results)
+
+
+def _is_news(found: FetchResult) -> bool:
+    """Tell whether lower bits were left out, so that a word about them is due."""
+    done = found.completed
+    return found.widened is None or (done is not None and bool(done.chunks or done.left))
+
+
+def _widened(session: Session, done: Widened) -> None:
+    """Say what files are here now."""
+    from mvc.cli.remoting import traffic
+
+    came = f": received {traffic(done.sent)}" if done.sent.parts else ""
+    what = ", ".join(map(escaped, done.paths)) if done.paths else "all files"
+    written = f", {counted(done.written, 'file')} written" if done.written else ""
+    session.say(f"{what} of all versions are here{written}{came}")
 
 
 def _completed(session: Session, done: Completed) -> None:
