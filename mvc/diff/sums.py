@@ -138,7 +138,7 @@ class _Block:
             values(self.new, self.after)
             new_squares = self._dot(self.after, self.after)
         if self.kind.wide:
-            self.change = _wide_change(self.kind, self.old, self.new)
+            self.change = wide_change(self.kind, self.old, self.new)
         else:
             np.subtract(self.after, self.before, out=self.change)
         if not (math.isfinite(old_squares) and math.isfinite(new_squares)):
@@ -182,9 +182,9 @@ class _Block:
             sizes: Floats | None = None
         else:
             total.squares += self._dot(self.change, self.change)
-            sizes = _moduli(self.change)
+            sizes = moduli(self.change)
             greatest = float(sizes.max())
-            self.change = _moduli(self.after) - _moduli(self.before)
+            self.change = moduli(self.after) - moduli(self.before)
         if greatest > total.greatest:
             found = int(np.argmax(np.abs(self.change) if sizes is None else sizes))
             total.greatest = greatest
@@ -224,11 +224,12 @@ class _Block:
         return float(np.add.reduce(product))
 
 
-def _moduli(values: Floats) -> Floats:
+def moduli(values: Floats) -> Floats:
+    """Return the moduli of complex numbers, whose two halves lie side by side."""
     return np.hypot(values[0::2], values[1::2])
 
 
-def _wide_change(kind: Kind, old: Uints, new: Uints) -> Floats:
+def wide_change(kind: Kind, old: Uints, new: Uints) -> Floats:
     """Subtract 64-bit integers before rounding, so that neighbours stay apart."""
     up = new.view(np.int64) > old.view(np.int64) if kind.signed else new > old
     size = np.where(up, new - old, old - new).astype(np.float64)

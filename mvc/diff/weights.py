@@ -158,7 +158,7 @@ def _weights(pair: Pair, sums: Sums, rank: float | None) -> Weights:
         cosine,
         greatest,
         other,
-        _index(sums.at, pair.new.tensor.shape),
+        unravelled(sums.at, pair.new.tensor.shape),
         _finite(sums.shift / sums.finite) if sums.finite else None,
         sums.flips if kind.lanes == 1 else None,
         _histogram(sums),
@@ -166,7 +166,8 @@ def _weights(pair: Pair, sums: Sums, rank: float | None) -> Weights:
     )
 
 
-def _index(at: int | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def unravelled(at: int | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the index of an element by its place in C order, None where the shape has none."""
     if at is None or at >= math.prod(shape):
         return None
     place: list[int] = []
