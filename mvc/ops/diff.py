@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from mvc.base import fileio
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.diff.elements import ElementChange, elements
 from mvc.diff.findings import FieldChange, GraphDiff, Move, Renamed, TokenDiff
 from mvc.diff.sides import BLOB, File, Side, VersionSide, WorktreeSide
 from mvc.diff.structure import (
@@ -18,7 +20,6 @@ from mvc.diff.structure import (
     Pair,
     Recoded,
     Status,
-    TensorChanges,
     changed_files,
     compare_tensors,
 )
@@ -38,13 +39,19 @@ WORKTREE = "worktree"
 class DiffRequest:
     """What to compare: no revision for HEAD and the working copy, one, two, or `A..B`.
 
-    `paths` are `PATH[:TENSOR_GLOB]`; a path is a file, a folder or a pattern.
+    `paths` are `PATH[:TENSOR_GLOB]`; a path is a file, a folder or a pattern. `tensors` are
+    patterns of names; with any, only what is in tensors counts. `rank` asks for effective ranks,
+    `elements` for so many elements of each changed tensor: those that changed most, or the `first`.
     """
 
     revisions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     weights: bool = True
     names_only: bool = False
+    tensors: tuple[str, ...] = ()
+    rank: bool = False
+    elements: int = 0
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class ChangedTensor:
     bytes: int
     weights: Weights | None
     old_name: str | None = None
+    elements: tuple[ElementChange, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +188,17 @@ def compare(
         only_tensors = chosen.names_tensors(change.path) and change.status == "modified"
         if only_tensors and found.tensors and not found.tensors.differs:
             continue
+        if request.tensors and not _has_tensors(found):
+            continue
         files.append(found)
     return DiffResult(before[0], after[0], tuple(files))
+
+
+def _has_tensors(found: FileDiff) -> bool:
+    """Tell whether a file differs in tensors, or is a model file that came or went."""
+    if found.status == "modified":
+        return found.tensors is not None and found.tensors.differs
+    return any(end is not None and end.format != BLOB for end in (found.old, found.new))
 
 
 def _ends(
@@ -238,8 +255,9 @@ def _file(
 ) -> FileDiff:
     try:
         tensors = text = None
-        if change.status == "modified" and not request.names_only:
-            tensors = _tensors(change, request, chosen.tensor(change.path), progress)
+        if change.status == "modified" and (request.tensors or not request.names_only):
+            keep = _both(chosen.tensor(change.path), request.tensors)
+            tensors = _tensors(change, request, keep, progress)
             text = _text(change) if tensors is None else None
         return FileDiff(
             change.path,
@@ -253,6 +271,12 @@ def _file(
         for file in (change.old, change.new):
             if file is not None:
                 file.close()
+
+
+def _both(keep: Callable[[str], bool], globs: tuple[str, ...]) -> Callable[[str], bool]:
+    if not globs:
+        return keep
+    return lambda name: keep(name) and any(fnmatchcase(name, glob) for glob in globs)
 
 
 def _end(path: str | None, file: File | None, request: DiffRequest) -> FileEnd | None:
@@ -269,15 +293,7 @@ def _tensors(
     if old is None or new is None:
         return None
     found = compare_tensors(old, new, keep, words=request.weights)
-    weights: Iterable[Weights | None]
-    weights = measure(found.changed, progress) if request.weights else [None] * len(found.changed)
-    return _tensor_diff(found, weights)
-
-
-def _tensor_diff(found: TensorChanges, weights: Iterable[Weights | None]) -> TensorDiff:
-    changed = tuple(
-        _changed(pair, measured) for pair, measured in zip(found.changed, weights, strict=True)
-    )
+    changed = tuple(_changed(found.changed, request, progress))
     return TensorDiff(
         found.added,
         found.removed,
@@ -291,11 +307,19 @@ def _tensor_diff(found: TensorChanges, weights: Iterable[Weights | None]) -> Ten
     )
 
 
-def _changed(pair: Pair, weights: Weights | None) -> ChangedTensor:
-    tensor = pair.new.tensor
-    return ChangedTensor(
-        pair.name, tensor.dtype, tensor.shape, tensor.content.size, weights, pair.old_name
-    )
+def _changed(
+    pairs: Sequence[Pair], request: DiffRequest, progress: Progress
+) -> Iterator[ChangedTensor]:
+    weights: Iterable[Weights | None] = [None] * len(pairs)
+    listed: Iterable[tuple[ElementChange, ...] | None] = [None] * len(pairs)
+    if request.weights:
+        weights = list(measure(pairs, progress, rank=request.rank))
+    if request.elements:
+        listed = elements(pairs, request.elements, first=request.first, progress=progress)
+    for pair, measured, items in zip(pairs, weights, listed, strict=True):
+        kind = pair.new.tensor
+        about = pair.name, kind.dtype, kind.shape, kind.content.size
+        yield ChangedTensor(*about, measured, pair.old_name, items)
 
 
 def _text(change: FileChange) -> str | None:
