@@ -1,1 +1,1 @@
-"""Pages for people: self-contained HTML from what operations return."""
+"""Pages: HTML from what operations return. Each is one file that needs no network."""

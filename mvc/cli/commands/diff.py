@@ -14,6 +14,7 @@ from mvc.cli.session import Session, pass_session
 EPILOG = examples(
     "mvc diff",
     "mvc diff HEAD~1 HEAD --stat",
+    "mvc diff v1.0 main --html changes.html",
     "mvc diff v1.0..main -- model.safetensors:encoder.*",
     exit_status="with --exit-code 1 if anything differs, else 0.",
 )
@@ -24,6 +25,7 @@ EPILOG = examples(
 @click.option("--stat", is_flag=True, help="One line a tensor, with a bar.")
 @click.option("--name-only", is_flag=True, help="Only the paths of files that differ.")
 @click.option("--no-weights", is_flag=True, help="Only which tensors differ, not how far.")
+@click.option("--html", metavar="FILE", help="Write a page with heat map and histograms.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @json_option
 @click.pass_context
@@ -35,6 +37,7 @@ def command(
     stat: bool,
     name_only: bool,
     no_weights: bool,
+    html: str | None,
     exit_code: bool,
     as_json: bool,
 ) -> None:
@@ -44,14 +47,21 @@ def command(
     with two, or A..B, these versions. Bits decide what changed; norms are over all finite values.
     """
     from mvc.cli import diff_json, render_diff
+    from mvc.cli.pages import check_target, write_diff
     from mvc.ops.diff import DiffRequest, diff
 
+    if html is not None:
+        check_target(session, html)
     paths = tuple(_from_root(session, text) for text in paths_after_dashes(ctx) or ())
     request = DiffRequest(revisions, paths, weights=not no_weights, names_only=name_only)
     with files_meant(session, "diff", revisions):
         result = diff(session.repo, request, session.progress)
+    if html is not None:
+        write_diff(session, html, result)
     if as_json:
         session.json(diff_json.as_json(result))
+    elif html is not None:
+        pass
     elif name_only:
         session.page(render_diff.name_lines(result))
     else:

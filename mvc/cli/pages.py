@@ -1,0 +1,51 @@
+"""Pages on their way into files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mvc.base import fileio
+from mvc.base.errors import NotFoundError, UsageError
+from mvc.cli.escape import escaped
+from mvc.cli.session import Session
+from mvc.cli.wording import size
+
+if TYPE_CHECKING:
+    from mvc.objects.history import Commit
+    from mvc.ops.diff import DiffResult, End
+
+STDOUT = "-"
+
+
+def check_target(session: Session, target: str) -> None:
+    """Raise where a page cannot be written, before long work is done for it."""
+    if target == STDOUT:
+        return
+    path = session.path(target)
+    if fileio.is_dir(path):
+        raise UsageError(f"{target} is a folder", hint=f"name a file in it: {target}/page.html")
+    if not fileio.is_dir(path.parent):
+        raise NotFoundError(f"there is no folder {path.parent}", hint="make it, or write elsewhere")
+
+
+def write_page(session: Session, target: str, page: str) -> None:
+    """Write a page to a file, replacing one that is there, or to stdout for `-`."""
+    if target == STDOUT:
+        session.write(page)
+        return
+    check_target(session, target)
+    data, path = page.encode(), session.path(target)
+    fileio.write_file(path, data, path.parent)
+    session.note(f"wrote {escaped(str(path))} ({size(len(data))}); a browser shows it")
+
+
+def write_diff(session: Session, target: str, result: DiffResult) -> None:
+    """Write the page of a comparison."""
+    from mvc.cli.diff_json import as_json
+    from mvc.web.diff_page import diff_page
+
+    def commit(end: End) -> Commit | None:
+        return session.repo.commit(end.commit) if end.commit is not None else None
+
+    commits = commit(result.old), commit(result.new)
+    write_page(session, target, diff_page(result, as_json(result), commits))
