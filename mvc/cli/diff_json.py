@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from mvc.cli.weights_json import elements_json, layer_json, weights_json
+from mvc.diff.layers import layers
+from mvc.diff.order import Order
 from mvc.diff.structure import Described, Recoded, Status
 from mvc.ops.diff import WORKTREE, ChangedTensor, DiffResult, End, FileDiff, FileEnd, TensorDiff
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
-def as_json(result: DiffResult) -> dict[str, Any]:
-    """Return the whole comparison as documented in docs/diff.md."""
+def as_json(result: DiffResult, order: Order | None = None) -> dict[str, Any]:
+    """Return the whole comparison as documented in docs/diff.md, what changed in some order."""
+    order = order or Order()
     return {
         "from": _end_json(result.old),
         "to": _end_json(result.new),
-        "files": [_file_json(file) for file in result.files],
+        "files": [_file_json(file, order) for file in result.files],
         "totals": totals(result),
     }
 
@@ -46,7 +50,7 @@ def _end_json(end: End) -> str | None:
     return WORKTREE if end.name == WORKTREE else None
 
 
-def _file_json(file: FileDiff) -> dict[str, Any]:
+def _file_json(file: FileDiff, order: Order) -> dict[str, Any]:
     shown = file.new or file.old
     return {
         "path": file.path,
@@ -58,7 +62,7 @@ def _file_json(file: FileDiff) -> dict[str, Any]:
         "new_size": file.new.size if file.new else None,
         "format": shown.format or None if shown else None,
         "old_format": file.old.format or None if file.old else None,
-        "tensors": _tensors_json(file.tensors) if file.tensors else None,
+        "tensors": _tensors_json(file.tensors, order) if file.tensors else None,
         "unchanged_tensors": file.tensors.unchanged if file.tensors else None,
         "text": file.text,
     }
@@ -68,13 +72,14 @@ def _id(end: FileEnd | None) -> str | None:
     return end.id.hex() if end and end.id else None
 
 
-def _tensors_json(tensors: TensorDiff) -> dict[str, Any]:
+def _tensors_json(tensors: TensorDiff, order: Order) -> dict[str, Any]:
     return {
         "added": [_described_json(item) for item in tensors.added],
         "removed": [_described_json(item) for item in tensors.removed],
         "reshaped": [_recoded_json(item) for item in tensors.reshaped],
         "recast": [_recoded_json(item) for item in tensors.recast],
-        "changed": [_changed_json(item) for item in tensors.changed],
+        "changed": [_changed_json(item) for item in order.applied(tensors.changed)],
+        "layers": [layer_json(item) for item in order.applied(layers(tensors.changed))],
     }
 
 
@@ -93,29 +98,11 @@ def _recoded_json(item: Recoded) -> dict[str, Any]:
 
 
 def _changed_json(item: ChangedTensor) -> dict[str, Any]:
-    weights = item.weights
-    numbers = (
-        {
-            "unit": weights.unit,
-            "elements": weights.elements,
-            "changed": weights.changed,
-            "changed_fraction": weights.changed_fraction,
-            "grown": weights.grown,
-            "shrunk": weights.shrunk,
-            "l2": weights.l2,
-            "relative_l2": weights.relative_l2,
-            "cosine": weights.cosine,
-            "max_abs": weights.max_abs,
-            "old_nonfinite": weights.old_nonfinite,
-            "new_nonfinite": weights.new_nonfinite,
-        }
-        if weights
-        else {}
-    )
     return {
         "name": item.name,
         "dtype": item.dtype,
         "shape": item.shape,
         "bytes": item.bytes,
-        **numbers,
+        **weights_json(item.weights),
+        **elements_json(item.elements),
     }
