@@ -43,6 +43,31 @@ def repairs(source: Source, changed: Sequence[Span]) -> Iterator[tuple[int, byte
             yield from _repair(source, member, start + entry, header)
 
 
+def places(source: Source) -> Iterator[Span]:
+    """Yield where the checksums of stored members are, as (start, end).
+
+    Raises:
+        FormatError: The archive is malformed.
+    """
+    start, local = headers(source)
+    entries = _entries(source.read_at(start, min(source.size - start, MAX_DIRECTORY)))
+    for member, header, entry in zip(members(source), local, entries, strict=True):
+        if member.stored and not member.encrypted:
+            for place in _places(source, member, start + entry, header):
+                yield place, place + 4
+
+
+def _places(source: Source, member: Member, entry: int, header: int) -> Iterator[int]:
+    """Yield where the checksum of a member is; a streamed one has it behind its bytes, too."""
+    yield entry + _CRC_IN_ENTRY
+    yield header + _CRC_IN_LOCAL
+    if int.from_bytes(source.read_at(header + _FLAGS_IN_LOCAL, 2), "little") & _STREAMED:
+        end = member.data_offset + member.size
+        # The signature of a data descriptor is optional.
+        signed = source.read_at(end, min(4, source.size - end)) == _DESCRIPTOR
+        yield end + 4 if signed else end
+
+
 def _touches(member: Member, changed: Sequence[Span]) -> bool:
     end = member.data_offset + member.size
     return any(start < end and stop > member.data_offset for start, stop in changed)
@@ -53,13 +78,8 @@ def _repair(source: Source, member: Member, entry: int, header: int) -> Iterator
     end = member.data_offset + member.size
     for at in range(member.data_offset, end, _STEP):
         crc = zlib.crc32(source.read_at(at, min(_STEP, end - at)), crc)
-    places = [entry + _CRC_IN_ENTRY, header + _CRC_IN_LOCAL]
-    if int.from_bytes(source.read_at(header + _FLAGS_IN_LOCAL, 2), "little") & _STREAMED:
-        # The signature of a data descriptor is optional.
-        signed = source.read_at(end, min(4, source.size - end)) == _DESCRIPTOR
-        places.append(end + 4 if signed else end)
     old = member.crc.to_bytes(4, "little")
-    for place in places:
+    for place in _places(source, member, entry, header):
         # A streamed member leaves the field before its bytes empty, mostly.
         if source.read_at(place, 4) == old:
             yield place, crc.to_bytes(4, "little")
