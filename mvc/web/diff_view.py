@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mvc.base.wording import counted, iso_time, number, percent, short, size
 from mvc.diff.findings import Cast, FieldChange, Growth
+from mvc.diff.layers import summed
 from mvc.diff.sides import BLOB
 from mvc.diff.structure import Recoded
 from mvc.objects.history import Commit
@@ -261,9 +262,8 @@ def _section(place: int, file: FileDiff, room: int, *, few: bool) -> Section:
         scale = heat.scale if heat else Scale(0.0, 0.0)
         rows = tuple(_row(file.tensors.changed[at], f"{anchor}t{at}", scale) for at in chosen)
         measured = [item.weights for item in file.tensors.changed if item.weights]
-        drawn = histogram.picture(
-            histogram.summed(item.histogram for item in measured if item.histogram)
-        )
+        held = [item.histogram for item in measured if item.histogram]
+        drawn = histogram.picture(summed(held)) if held else None
         structure = list(_structure(file.tensors))
     operators = list(_operators(file))
     fields = [*file.header, *(file.fields or ())]

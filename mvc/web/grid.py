@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
+from mvc.diff import layers
 from mvc.diff.structure import natural_key
 
 MOST_ROWS = 240
 MOST_COLUMNS = 96
 Value = float | None
+_Row = tuple[str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +43,21 @@ class Grid:
     cells: tuple[tuple[Cell | None, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a tensor is: its stack, the number of its block, and its kind inside a block."""
-
-    stack: str | None
-    block: int
-    kind: str
-
-
-def place_of(name: str) -> Place:
-    """Return the place of a tensor; its block is the first piece of its name that is a number."""
-    pieces = name.split(".")
-    for at, piece in enumerate(pieces):
-        if piece.isascii() and piece.isdigit() and len(piece) <= 9:
-            return Place(".".join(pieces[:at]), int(piece), ".".join(pieces[at + 1 :]))
-    return Place(None, 0, name)
-
-
 def grids(names: Sequence[str], values: Sequence[Value]) -> tuple[tuple[Grid, ...], int]:
     """Return the grids of tensors in natural order, those outside all blocks last.
 
     Of more than MOST_ROWS rows the ones with the greatest values stay; second comes how many kinds
     were left out.
     """
-    found: dict[tuple[str | None, str], dict[int, Cell]] = {}
+    found: dict[_Row, dict[int, Cell]] = {}
+    rows: dict[tuple[str, bool], _Row] = {}
+    places = layers.grid(names)
     for at, (name, value) in enumerate(zip(names, values, strict=True)):
-        place = place_of(name)
-        _put(found.setdefault((place.stack, place.kind), {}), place.block, Cell(value, at))
+        place = places[name]
+        key = place.kind, place.block is None
+        if key not in rows:
+            rows[key] = _row_of(name, place)
+        _put(found.setdefault(rows[key], {}), place.block or 0, Cell(value, at))
     kept = sorted(found, key=lambda row: -max(map(_rank, found[row].values())))[:MOST_ROWS]
     stacks: dict[str | None, list[str]] = {}
     for stack, kind in sorted(kept, key=lambda row: natural_key(row[1])):
@@ -75,6 +65,14 @@ def grids(names: Sequence[str], values: Sequence[Value]) -> tuple[tuple[Grid, ..
     order = sorted(stacks, key=lambda stack: (stack is None, natural_key(stack or "")))
     drawn = (_grid(stack, {kind: found[stack, kind] for kind in stacks[stack]}) for stack in order)
     return tuple(drawn), len(found) - len(kept)
+
+
+def _row_of(name: str, place: layers.Cell) -> _Row:
+    """Return the stack of a kind and what is left of its name below that."""
+    if place.block is None:
+        return None, name
+    stack = commonprefix((name, place.kind))  # noqa: RUF071 - of characters, not of folders
+    return stack.rstrip("./"), place.kind[len(stack) :].lstrip("./")
 
 
 def _grid(stack: str | None, rows: dict[str, dict[int, Cell]]) -> Grid:

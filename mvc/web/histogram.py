@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mvc.diff.weights import Histogram
@@ -42,25 +42,6 @@ class Picture:
     def ends(self) -> tuple[float, float]:
         """The least and the greatest |change| the picture has room for."""
         return _two_to(self.first), _two_to(self.last)
-
-
-def summed(found: Iterable[Histogram]) -> Histogram | None:
-    """Return the histogram of several tensors together, None of none."""
-    listed = list(found)
-    if not listed:
-        return None
-    filled = [item for item in listed if item.grown]
-    zero = sum(item.zero for item in listed)
-    if not filled:
-        return Histogram(zero)
-    first = min(item.first for item in filled)
-    size = max(item.first + len(item.grown) for item in filled) - first
-    grown, shrunk = [0] * size, [0] * size
-    for item in filled:
-        for at, (up, down) in enumerate(zip(item.grown, item.shrunk, strict=True)):
-            grown[item.first - first + at] += up
-            shrunk[item.first - first + at] += down
-    return Histogram(zero, first, tuple(grown), tuple(shrunk))
 
 
 def picture(found: Histogram | None) -> Picture | None:
