@@ -31,7 +31,7 @@ MAX_IR_VERSION = 100
 MAX_MODEL_FIELDS = 100_000
 LARGE = 4096
 
-_DTYPES = {
+DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
     9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64",
     15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz",
@@ -342,7 +342,7 @@ def _extent(tensor: _Tensor, remarks: _Remarks) -> Extent | None:
         return None
     data = tensor.data[0]
     shape = _shape(tensor)
-    label = _DTYPES.get(tensor.kind)
+    label = DTYPES.get(tensor.kind)
     reason = _why_literal(tensor, label)
     if reason is None and (shape is None or dtypes.nbytes(str(label), shape) != data.length):
         reason = "their bytes disagree with their dimensions"
@@ -380,7 +380,7 @@ def _claim(tensor: _Tensor) -> Extent | None:
     offset = _decimal(tensor.external.get("offset", "0"))
     if shape is None or offset is None:
         return None
-    label = _DTYPES.get(tensor.kind)
+    label = DTYPES.get(tensor.kind)
     expected = None if label is None else dtypes.nbytes(label, shape)
     length = expected
     if "length" in tensor.external:
