@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mvc.base.errors import NotFoundError, UsageError
+from mvc.base.wording import percent
 from mvc.cli.main import run
-from mvc.cli.render_diff import Paper, percent
+from mvc.cli.paper import Paper
 from mvc.ops.diff import DiffRequest, diff
 from mvc.repo.selection import Selection
 from tests.diff.versions import Project
@@ -93,15 +94,14 @@ def test_the_report_shows_structure_then_weights_then_text(
     ]
 
 
-def test_stat_has_one_line_a_tensor(two: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stat_has_one_line_a_layer(two: Project, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "HEAD~1", "HEAD", "--stat", "--", "model.st")
     assert text.split("\n") == [
         "~ model.st  safetensors  8.24 kB → 8.36 kB",
-        "  new                                     added float16 [3]               6 B",
-        "  old                                     removed float32 [2]             8 B",
-        "  head.weight                             float32 [4, 30] → [5, 30]     600 B",
-        "  encoder.layer.0.attention.query.bias     ~100%  ‖Δ‖ 1.37  --------    120 B",
-        "  encoder.layer.0.attention.query.weight  ~25.0%  ‖Δ‖ 7.5   ++++++++  3.60 kB",
+        "  new                              added float16 [3]               6 B",
+        "  old                              removed float32 [2]             8 B",
+        "  head.weight                      float32 [4, 30] → [5, 30]     600 B",
+        "  encoder.layer.0.attention.query  ~27.4%  ‖Δ‖ 7.62  +++++++-  3.72 kB",
         "1 file differs; tensors: 2 changed, 1 added, 1 removed, 1 reshaped, 1 unchanged",
         "27.4% of 930 elements in changed tensors differ; ‖Δ‖ 7.62",
         "",
@@ -162,12 +162,19 @@ def test_json_has_every_number(two: Project, capsys: pytest.CaptureFixture[str])
         "changed_fraction": 0.25,
         "grown": 225,
         "shrunk": 0,
+        "sign_flips": 56,
+        "norm": pytest.approx(17.339764),
+        "new_norm": pytest.approx(18.872376),
         "l2": pytest.approx(7.5, abs=1e-6),
         "relative_l2": pytest.approx(0.43253, abs=1e-5),
         "cosine": pytest.approx(0.9176435, abs=1e-5),
         "max_abs": pytest.approx(0.5),
+        "max_at": [22, 24],
+        "mean_shift": pytest.approx(0.125),
+        "effective_rank": None,
         "old_nonfinite": 0,
         "new_nonfinite": 0,
+        "histogram": {"zero": 675, "first": -2, "grown": [46, 179], "shrunk": [0, 0]},
     }
     assert file["unchanged_tensors"] == 1
     assert value["totals"] == {

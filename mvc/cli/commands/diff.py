@@ -8,23 +8,67 @@ import sys
 
 import click
 
+from mvc.base.errors import UsageError
 from mvc.cli.arguments import WithPaths, examples, files_meant, json_option, paths_after_dashes
 from mvc.cli.session import Session, pass_session
+
+WORDS = 10
+"""Elements of a tensor that --words shows."""
 
 EPILOG = examples(
     "mvc diff",
     "mvc diff HEAD~1 HEAD --stat",
+    "mvc diff v1.0 --tensor '*.bias' --top 10 --sort max --words",
     "mvc diff v1.0 main --html changes.html",
     "mvc diff v1.0..main -- model.safetensors:encoder.*",
     exit_status="with --exit-code 1 if anything differs, else 0.",
 )
 
 
-@click.command("diff", cls=WithPaths, epilog=EPILOG)
+class _Diff(WithPaths):
+    """Takes `--words` with a number or without one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say how many, where it is not said."""
+        end = args.index("--") if "--" in args else len(args)
+        for at, text in enumerate(args[:end]):
+            following = args[at + 1] if at + 1 < end else ""
+            if text == "--words" and not (following.isascii() and following.isdigit()):
+                args[at] = f"--words={WORDS}"
+        return super().parse_args(ctx, args)
+
+
+@click.command("diff", cls=_Diff, epilog=EPILOG)
 @click.argument("revisions", nargs=-1, metavar="[REV [REV]] [-- PATH[:TENSOR_GLOB]...]")
-@click.option("--stat", is_flag=True, help="One line a tensor, with a bar.")
+@click.option("--stat", is_flag=True, help="One line a layer, with a bar.")
 @click.option("--name-only", is_flag=True, help="Only the paths of files that differ.")
 @click.option("--no-weights", is_flag=True, help="Only which tensors differ, not how far.")
+@click.option(
+    "--tensor",
+    "tensors",
+    multiple=True,
+    metavar="GLOB",
+    help="Only tensors with such names; may be repeated.",
+)
+@click.option(
+    "--sort",
+    metavar="KEY",
+    help="name, l2, relative, changed, max, cosine or bytes; -KEY reverses.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the N that changed most, of each file.",
+)
+@click.option(
+    "--words",
+    type=click.IntRange(min=1),
+    metavar="[N]",
+    help=f"Elements of each tensor, old and new: the N ({WORDS}) largest changes.",
+)
+@click.option("--first", is_flag=True, help="With --words: the first that differ.")
+@click.option("--rank", is_flag=True, help="Effective rank of each change; takes longer.")
 @click.option("--html", metavar="FILE", help="Write a page with heat map and histograms.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @json_option
@@ -37,6 +81,12 @@ def command(
     stat: bool,
     name_only: bool,
     no_weights: bool,
+    tensors: tuple[str, ...],
+    sort: str | None,
+    top: int | None,
+    words: int | None,
+    first: bool,
+    rank: bool,
     html: str | None,
     exit_code: bool,
     as_json: bool,
@@ -48,26 +98,45 @@ def command(
     """
     from mvc.cli import diff_json, render_diff
     from mvc.cli.pages import check_target, write_diff
+    from mvc.cli.paper import Paper
+    from mvc.diff.order import Order
     from mvc.ops.diff import DiffRequest, diff
 
+    order = Order.parse(sort, top)
+    unmeasured = no_weights or name_only
+    if unmeasured and (rank or order.key not in ("name", "bytes")):
+        raise UsageError("without weights there is no such number", hint="leave out --no-weights")
+    if words and (stat or name_only):
+        raise UsageError("--words shows elements of tensors", hint="leave out --stat, --name-only")
+    if first and not words:
+        raise UsageError("--first says which elements --words shows", hint="add --words")
     if html is not None:
         check_target(session, html)
     paths = tuple(_from_root(session, text) for text in paths_after_dashes(ctx) or ())
-    request = DiffRequest(revisions, paths, weights=not no_weights, names_only=name_only)
+    request = DiffRequest(
+        revisions,
+        paths,
+        weights=not no_weights and not name_only,
+        names_only=name_only,
+        tensors=tensors,
+        rank=rank,
+        elements=words or 0,
+        first=first,
+    )
     with files_meant(session, "diff", revisions):
         result = diff(session.repo, request, session.progress)
     if html is not None:
         write_diff(session, html, result)
     if as_json:
-        session.json(diff_json.as_json(result))
+        session.json(diff_json.as_json(result, order))
     elif html is not None:
         pass
     elif name_only:
         session.page(render_diff.name_lines(result))
     else:
-        paper = render_diff.Paper(session.style, _columns(), _unicode())
+        paper = Paper(session.style, _columns(), _unicode())
         show = render_diff.stat_lines if stat else render_diff.lines
-        session.page(show(result, paper))
+        session.page(show(result, paper, order))
     if exit_code and result.files:
         ctx.exit(1)
 
