@@ -31,7 +31,7 @@ def load_top(store: ObjectStore, wanted: ObjectId) -> Segments:
 
 def load_bytes(store: ObjectStore, wanted: ObjectId, word: int, size: int) -> memoryview:
     """Return the words of a chunk that must have `size` bytes in words of `word` bytes."""
-    return _joined(wanted, load(store, wanted), word, size)
+    return joined(wanted, load(store, wanted), word, size)
 
 
 def load_bytes_of_both(
@@ -39,11 +39,12 @@ def load_bytes_of_both(
 ) -> tuple[memoryview, memoryview]:
     """Return the words of two chunks as `load_bytes` would, decoding once what they share."""
     found = load_both(store, *wanted)
-    one, two = map(_joined, wanted, found, (word, word), sizes)
+    one, two = map(joined, wanted, found, (word, word), sizes)
     return one, two
 
 
-def _joined(wanted: ObjectId, segments: Segments, word: int, size: int) -> memoryview:
+def joined(wanted: ObjectId, segments: Segments, word: int, size: int) -> memoryview:
+    """Return a chunk's words, or raise IntegrityError unless it has `size` bytes in such words."""
     if sum(part.nbytes for part in segments) != size or len(segments) != len(SEGMENTS[word]):
         raise IntegrityError(f"chunk {wanted.hex()[:12]} has another size than its tensor")
     return join(segments, word)
@@ -61,6 +62,22 @@ def load_both(store: ObjectStore, one: ObjectId, two: ObjectId) -> tuple[Segment
             return _latest_of_two(store, one, two)
     first = load(store, one)
     return first, first if one == two else load(store, two)
+
+
+def load_beside(
+    store: ObjectStore, wanted: ObjectId, known: ObjectId, segments: Segments
+) -> Segments:
+    """Return the segments of a chunk, or raise IntegrityError.
+
+    Where it is stored against the chunk `known`, its decoded `segments` are not decoded again.
+    """
+    # Whether it can be read otherwise is found out below.
+    with suppress(*UNREADABLE):
+        chain = _chain(store, wanted)
+        meeting = next((n for n, (_, entry) in enumerate(chain) if entry.id == known), None)
+        if meeting is not None:
+            return verified(chain[0][1], _along(store, chain[:meeting], segments))
+    return load(store, wanted)
 
 
 def _latest_of_two(store: ObjectStore, one: ObjectId, two: ObjectId) -> tuple[Segments, Segments]:
