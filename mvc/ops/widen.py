@@ -64,7 +64,8 @@ def widen(
     scope = scope_of(paths) or ALL
     sums = Sums()
     there = [item for item in dict.fromkeys(listing.refs.values()) if repo.store.kind(item)]
-    wants = list(dict.fromkeys(item for item, _ in _lacking(repo, there, scope)))
+    more = scope_of(asked) or ALL
+    wants = list(dict.fromkeys(item for item, _ in _lacking(repo, there, more)))
     heads = remote.precision is not None
     key = f"remote {Memory(repo, remote.url).key}{' heads' * heads} paths"
     with closing(quarantine(repo, key, heads=heads)) as held:
@@ -78,7 +79,7 @@ def widen(
                 listing.part_bytes,
                 progress,
                 remote.name if heads else None,
-                more=paths,
+                more=asked,
             ) as done:
                 pass
             sums.parts += done.parts

@@ -20,7 +20,8 @@ from mvc.repo.repository import Repository
 from tests.e2e.scenes import SETTINGS, replace_files, versions_of
 from tests.e2e.world import ENVIRONMENT, World, sha256s
 
-KINDS = ("push", "fetch", "pull", "clone", "heads", "full", "shallow", "deepen")
+KINDS = ("push", "fetch", "pull", "clone", "heads", "full", "shallow", "deepen", "paths", "widen")
+CHOSEN = ("model.safetensors", "new")
 MAIN = "refs/heads/main"
 SEEN = "refs/remotes/origin/main"
 
@@ -38,6 +39,8 @@ class Site:
         clone = ["-C", str(root), "clone", "central", "c"]
         words = {"clone": clone, "heads": [*clone, "--precision", "16"]}
         words["shallow"] = [*clone, "--depth", "1"]
+        words["paths"] = [*clone, *(word for path in CHOSEN for word in ("--path", path))]
+        words["widen"] = ["-C", str(root / "b"), "fetch", "--path", "parts", "--path", "*.json"]
         words["deepen"] = ["-C", str(root / "b"), "fetch", "--unshallow"]
         words["full"] = ["-C", str(root / "b"), "fetch", "--full"]
         folder = "a" if self.kind == "push" else "b"
@@ -71,8 +74,8 @@ def build(kind: str, root: Path, size: int) -> Site:
     # Sites are copied: what is written down of other places must be seen from here.
     remotes.add(world.repo, remotes.Remote("origin", "../central"))
     assert run(["-C", str(root / "a"), "push", "-q"]) == 0
-    if kind in ("fetch", "pull", "full"):
-        less = ["--precision", "16"] if kind == "full" else []
+    if kind in ("fetch", "pull", "full", "widen"):
+        less = {"full": ["--precision", "16"], "widen": ["--path", CHOSEN[0]]}.get(kind, [])
         assert run(["-C", str(root), "clone", "-q", "central", "b", *less]) == 0
         with Repository(root / "b/.mvc", root / "b", ENVIRONMENT) as clone:
             remotes.set_url(clone, "origin", "../central")
@@ -119,17 +122,30 @@ def check_survivor(site: Site, root: Path) -> None:
         assert at(folder, SEEN) in (site.old, site.new)
     if (root / "c").exists():
         with_all_bits(root / "c")
-        assert sha256s(root / "c") == sha256s(root / "a"), "a clone was there before it was whole"
+        whole = chosen(site, root / "a")
+        assert sha256s(root / "c") == whole, "a clone was there before it was whole"
         shutil.rmtree(root / "c")
     code = run(site.command(root))
     assert code == 0, "running it again did not work"
     finished(site, root)
 
 
+def chosen(site: Site, folder: Path) -> dict[str, str]:
+    """Return the files of a working copy that the site's kind is about."""
+    found = sha256s(folder)
+    if site.kind == "paths":
+        return {path: one for path, one in found.items() if path.split("/")[0] in CHOSEN}
+    if site.kind == "widen":
+        return {path: one for path, one in found.items() if not path.startswith("new")}
+    return found
+
+
 def finished(site: Site, root: Path) -> None:
     """Check that a command has done all that it is for, and left nothing else."""
     assert at(root / "central", MAIN) == site.new
-    folder = {"push": "a", "clone": "c", "heads": "c", "shallow": "c"}.get(site.kind, "b")
+    folder = {"push": "a", "clone": "c", "heads": "c", "shallow": "c", "paths": "c"}.get(
+        site.kind, "b"
+    )
     if site.kind == "heads":
         with_all_bits(root / folder)
     assert at(root / folder / ".mvc", SEEN) == site.new
@@ -143,8 +159,10 @@ def finished(site: Site, root: Path) -> None:
         with opened(root / folder / ".mvc") as repo:
             ends = {item.hex() for item in repo.shallow.commits()}
         assert ends == ({site.new} if site.kind == "shallow" else set())
-    if site.kind in ("pull", "clone", "heads", "shallow"):
-        assert sha256s(root / folder) == sha256s(root / "a")
+    if site.kind == "widen":
+        assert run(["-C", str(root / folder), "pull", "-q"]) == 0
+    if site.kind in ("pull", "clone", "heads", "shallow", "paths", "widen"):
+        assert sha256s(root / folder) == chosen(site, root / "a")
         assert at(root / folder / ".mvc", MAIN) == site.new
     for repository in (root / "central", root / folder / ".mvc"):
         sound(repository)
