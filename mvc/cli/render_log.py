@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mvc.base.ids import ObjectId
 from mvc.cli.escape import escaped, escaped_lines
 from mvc.cli.render_signature import Judge, sentence
@@ -36,13 +38,14 @@ class Lines:
 
             self._graph = Graph()
 
-    def of(self, version: Version) -> list[str]:
-        """Return the lines of a commit."""
+    def of(self, version: Version, below: Sequence[str] = ()) -> list[str]:
+        """Return the lines of a commit, with what is to stand `below` it."""
         if self._oneline:
             text = [self._subject(version)]
         else:
             text = [self._title(version), *self._signature(version), *about(version.commit)]
             text += ["", *indented(version.commit.message)]
+        text += below
         if self._graph is not None:
             text += [] if self._oneline else [""]
             parents = self._session.repo.parents(version.id, version.commit)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from mvc.base.errors import NotFoundError
+from mvc.base.errors import UsageError
 from mvc.base.ids import ObjectId
-from mvc.objects.tree import Entry
 from mvc.repo import history, revisions
 from mvc.repo.history import Version
 from mvc.repo.refs import TAGS, short
 from mvc.repo.repository import Repository
+from mvc.repo.touching import Touched, Touching
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class LogRequest:
 
     `revisions` are revisions and ranges `A..B`, `A...B`, `^A`. `filters` are paths of files or
     folders (globs too), or `PATH:GLOB` for the tensors of a file; a commit passes when it changed
-    what one of them names. `since` is a time in microseconds.
+    what one of them names, a merge when it has that like none of its parents. `since` is a time in
+    microseconds. If `follow`, files are followed through renames and other formats.
     """
 
     revisions: tuple[str, ...] = ()
@@ -31,13 +32,25 @@ class LogRequest:
     author: str | None = None
     since: int | None = None
     topological: bool = False
+    follow: bool = False
 
 
 def log(repo: Repository, request: LogRequest) -> Iterator[Version]:
-    """Yield the commits asked for, newest first. Lazy unless `topological`."""
+    """Yield the commits asked for, newest first. Lazy unless `topological` or `follow`."""
+    return (item.version for item in touched(repo, request))
+
+
+def touched(repo: Repository, request: LogRequest) -> Iterator[Touched]:
+    """Yield the commits asked for, each with what `filters` mean there."""
+    if request.follow and not request.filters:
+        raise UsageError("nothing to follow", hint="`mvc log --follow -- FILE` names a file")
     starts, excluded = bounds(repo, request)
-    order = history.topological if request.topological else history.walk
-    found = (item for item in order(repo, starts, excluded) if _passes(repo, request, item))
+    sorted_ = request.topological or request.follow
+    order = history.topological if sorted_ else history.walk
+    specs = [text or "." for text in request.filters]
+    touching = Touching(repo, specs, starts, follow=request.follow)
+    seen = map(touching.look, order(repo, starts, excluded))
+    found = (item for item in seen if item is not None and _passes(request, item.version))
     return islice(found, request.limit)
 
 
@@ -84,80 +97,8 @@ def bounds(repo: Repository, request: LogRequest) -> tuple[list[ObjectId], list[
     return starts, excluded
 
 
-def _passes(repo: Repository, request: LogRequest, version: Version) -> bool:
+def _passes(request: LogRequest, version: Version) -> bool:
     commit = version.commit
     if request.since is not None and commit.time < request.since:
         return False
-    if request.author and request.author.casefold() not in commit.author.casefold():
-        return False
-    return not request.filters or any(_touches(repo, version, text) for text in request.filters)
-
-
-def _touches(repo: Repository, version: Version, text: str) -> bool:
-    """Tell whether a commit has something else at a path than each of its parents."""
-    new = version.commit.tree
-    parents = [repo.commit(parent).tree for parent in repo.parents(version.id, version.commit)]
-    if not parents:
-        return _differs(repo, None, new, text)
-    return all(_differs(repo, old, new, text) for old in parents)
-
-
-def _differs(repo: Repository, old: ObjectId | None, new: ObjectId, text: str) -> bool:
-    from mvc.repo import trees
-
-    if old == new:
-        return False
-    store = repo.store
-    if not text:
-        return True
-    if any(char in text.partition(":")[0] for char in "*?["):
-        return _glob_differs(repo, old, new, text)
-    before = trees.find(store, old, text) if old else None
-    after = trees.find(store, new, text)
-    path, colon, pattern = text.partition(":")
-    if before is None and after is None and colon:
-        before = trees.find(store, old, path) if old else None
-        return _tensors_differ(repo, before, trees.find(store, new, path), pattern)
-    return (before and before.id) != (after and after.id)
-
-
-def _glob_differs(repo: Repository, old: ObjectId | None, new: ObjectId, text: str) -> bool:
-    from mvc.repo import trees
-
-    path, colon, pattern = text.partition(":")
-    matches = _matcher(path)
-    return any(
-        not colon or _tensors_differ(repo, before, after, pattern)
-        for name, before, after in trees.changed(repo.store, old, new, separator="/")
-        if matches(name)
-    )
-
-
-def _tensors_differ(
-    repo: Repository, before: Entry | None, after: Entry | None, pattern: str
-) -> bool:
-    from mvc.repo import trees
-    from mvc.repo.metadata import read_checkpoint
-
-    if (before and before.id) == (after and after.id):
-        return False
-    roots = [
-        read_checkpoint(repo.store, entry.id).tensors
-        if entry is not None and entry.kind == "checkpoint"
-        else None
-        for entry in (before, after)
-    ]
-    matches = _matcher(pattern)
-    changed = trees.changed(repo.store, roots[0], roots[1], separator="")
-    return any(matches(name) for name, _, _ in changed)
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    import re
-    from fnmatch import translate
-
-    try:
-        expression = re.compile(translate(pattern))
-    except re.error:
-        raise NotFoundError(f"{pattern[:80]!r} is not a pattern") from None
-    return lambda name: expression.match(name) is not None
+    return not request.author or request.author.casefold() in commit.author.casefold()

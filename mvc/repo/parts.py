@@ -7,7 +7,7 @@ the other (tied weights are kept under either) means the same elements, and so t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mvc.base.ids import ObjectId
@@ -173,6 +173,48 @@ class Comparer:
             else:
                 names.tied.discard(name)
         return found
+
+    def changes(
+        self,
+        before: FileAt | None,
+        after: FileAt | None,
+        keep: Callable[[str], bool],
+        leads: Callable[[str], bool],
+    ) -> Iterator[str]:
+        """Yield the names that `keep` wants and that do not mean equal elements in two files.
+
+        Only beginnings of names that `leads` wants are followed. None is no file.
+        """
+        old, new = (self.model(file) if file else None for file in (before, after))
+        roots = [model.tensors if model else None for model in (old, new)]
+        changed = trees.changed(self.store, *roots, separator="", enter=leads)
+        for name, one, two in changed:
+            if not keep(name):
+                continue
+            entry, other = (two, old) if one is None else (one, new)
+            alone = one is None or two is None
+            if entry and not (alone and other and self._key(other, name) == (entry.id, None)):
+                yield name
+        views = [self.views(model) if model else {} for model in (old, new)]
+        for name in filter(keep, dict.fromkeys([*views[0], *views[1]])):
+            keys = [self._key(model, name) if model else None for model in (old, new)]
+            both = all(name in held or key is None for held, key in zip(views, keys, strict=True))
+            if both and keys[0] != keys[1]:
+                yield name
+
+    def added(
+        self,
+        before: FileAt,
+        after: FileAt,
+        keep: Callable[[str], bool],
+        leads: Callable[[str], bool],
+    ) -> Iterator[str]:
+        """Yield the names of tensors that `keep` wants and that only `after` has."""
+        old, new = self.model(before), self.model(after)
+        if old is None or new is None:
+            return
+        changed = trees.changed(self.store, old.tensors, new.tensors, separator="", enter=leads)
+        yield from (name for name, one, two in changed if two and not one and keep(name))
 
     def moved(self, before: FileAt, after: FileAt) -> dict[str, str]:
         """Return new name -> old name of tensors that have another name now, and equal elements.

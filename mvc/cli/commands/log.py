@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +21,11 @@ from mvc.cli.render_log import Lines
 from mvc.cli.render_signature import Judge
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import parse_time
-from mvc.ops.log import LogRequest, decorations, log
+from mvc.ops.log import LogRequest, decorations, touched
+from mvc.repo.touching import Touched
+
+if TYPE_CHECKING:
+    from mvc.cli.log_changes import Changes
 
 
 class _Log(WithPaths):
@@ -39,6 +44,7 @@ class _Log(WithPaths):
         "mvc log main..car-17",
         "mvc log -n 5 -- text/encoder.safetensors",
         "mvc log -- 'text/encoder.safetensors:encoder.layer.5.*'",
+        "mvc log --stat --follow -- 'model.safetensors:head.*'",
     ),
 )
 @click.option("--oneline", is_flag=True, help="One line a commit.")
@@ -47,6 +53,10 @@ class _Log(WithPaths):
 @click.option("-n", "--max-count", type=click.IntRange(0), metavar="N", help="At most N; also -N.")
 @click.option("--author", metavar="TEXT", help="Only by authors with TEXT in their name.")
 @click.option("--since", metavar="TIME", help="Only since 2025-11-21, yesterday, '2 weeks ago'.")
+@click.option("--stat", is_flag=True, help="With what each changed, one line a layer or tensor.")
+@click.option("-p", "--patch", is_flag=True, help="With what each changed, as mvc diff shows it.")
+@click.option("--no-weights", is_flag=True, help="With --stat, -p: what changed, not how far.")
+@click.option("--follow", is_flag=True, help="Follow files through renames and other formats.")
 @click.option("--show-signature", is_flag=True, help="Verify signatures, as verify-commit does.")
 @json_option
 @click.argument(
@@ -64,13 +74,17 @@ def command(
     max_count: int | None,
     author: str | None,
     since: str | None,
+    stat: bool,
+    patch: bool,
+    no_weights: bool,
+    follow: bool,
     show_signature: bool,
     as_json: bool,
 ) -> None:
     """Show the history.
 
     After `--` only the commits that changed one of the PATHs: a file, a folder, a glob, or
-    FILE:GLOB for tensors of a model file.
+    FILE:GLOB for tensors of a model file. What --stat and -p show is against the first parent.
     """
     repo = session.repo
     request = LogRequest(
@@ -81,24 +95,36 @@ def command(
         author,
         parse_time(since, system_clock()) if since else None,
         graph,
+        follow,
     )
     names = decorations(repo)
     judge = _judge(session) if show_signature else None
+    changes = _changes(session, patch, no_weights) if stat or patch else None
     if as_json:
         from mvc.cli.shapes import version
 
+        def shape(item: Touched) -> dict[str, object]:
+            about = version(item.version, names.get(item.version.id, ()), judge)
+            return {**about, "changes": changes.json(item)} if changes else about
+
         with files_meant(session, "log", revision):
-            found = [version(item, names.get(item.id, ()), judge) for item in log(repo, request)]
+            found = [shape(item) for item in touched(repo, request)]
         session.json(found)
         return
     lines = Lines(session, names, oneline=oneline, graph=graph, judge=judge)
 
     def rendered() -> Iterator[str]:
         with files_meant(session, "log", revision):
-            for item in log(repo, request):
-                yield from lines.of(item)
+            for item in touched(repo, request):
+                yield from lines.of(item.version, changes.lines(item) if changes else [])
 
     session.page(rendered())
+
+
+def _changes(session: Session, whole: bool, no_weights: bool) -> Changes:
+    from mvc.cli.log_changes import Changes
+
+    return Changes(session, whole=whole, weights=not no_weights)
 
 
 def _judge(session: Session) -> Judge:
