@@ -14,9 +14,12 @@ from mvc.base.progress import SILENT, Progress
 from mvc.formats import registry
 from mvc.formats.base import Located, checked
 from mvc.objects.tree import Entry, EntryKind
+from mvc.repo import skeleton
+from mvc.repo.external import located_elsewhere
 from mvc.repo.metadata import file_sha256, read_blob, read_checkpoint
 from mvc.repo.repository import Repository
 from mvc.repo.restore import content_bytes
+from mvc.repo.skeleton import Skeleton
 from mvc.repo.state import Known, Left
 from mvc.repo.tensors import DiskTensors, StoredTensors, TensorSource
 from mvc.repo.trees import files
@@ -57,6 +60,10 @@ class File(Protocol):
         """Return all bytes of a file that is not a checkpoint."""
         ...
 
+    def skeleton(self) -> Skeleton | None:
+        """Return what is in no tensor; None for a file without tensors, or for several files."""
+        ...
+
     def close(self) -> None:
         """Release the file; raise StorageError if it changed while it was compared."""
         ...
@@ -95,6 +102,12 @@ class StoredFile:
         """Return all bytes of a blob."""
         return content_bytes(self._store, read_blob(self._store, self._entry.id).content)
 
+    def skeleton(self) -> Skeleton | None:
+        """Return the literal bytes of a checkpoint; no weight is read."""
+        if self._entry.kind != "checkpoint":
+            return None
+        return skeleton.stored(self._store, read_checkpoint(self._store, self._entry.id))
+
     def close(self) -> None:
         """Nothing to release."""
 
@@ -120,6 +133,7 @@ class DiskFile:
         self._located = located
         self._progress = progress
         self._reader: fileio.Reader | None = None
+        self._found: Located | None = None
         self.size = stat.size
         self.id: ObjectId | None = None
 
@@ -143,6 +157,7 @@ class DiskFile:
         located = _sound(self._located, reader.size) or registry.locate(reader).located
         if located is None or not located.extents:
             return None
+        self._found = located
         return DiskTensors(reader, located, self._progress)
 
     def tensors(self) -> TensorSource | None:
@@ -153,6 +168,12 @@ class DiskFile:
         """Return all bytes."""
         reader = self._open()
         return reader.read_at(0, reader.size)
+
+    def skeleton(self) -> Skeleton | None:
+        """Return the bytes that are in no tensor."""
+        if self.tensors() is None or self._found is None:
+            return None
+        return skeleton.on_disk(self._open(), self._found)
 
     def close(self) -> None:
         """Close the file; raise StorageError if it changed since it was opened."""
@@ -203,6 +224,59 @@ class VersionSide:
             return {}
         found = files(self.store, self.root)
         return {path: StoredFile(self.store, entry) for path, entry in found.items()}
+
+
+class TreeSide:
+    """The files of a folder of a version, or of one file; paths are seen from there."""
+
+    def __init__(self, repo: Repository, entry: Entry, name: str = "") -> None:
+        self._store = repo.store
+        self._entry = entry
+        self._name = name
+
+    def files(self) -> dict[str, File]:
+        """Return the files by path."""
+        if self._entry.kind != "tree":
+            return {self._name: StoredFile(self._store, self._entry)}
+        found = files(self._store, self._entry.id)
+        return {path: StoredFile(self._store, entry) for path, entry in found.items()}
+
+
+class FolderSide:
+    """The files of a folder on disk, or one file, whether any repository knows them or not."""
+
+    def __init__(self, root: Path, progress: Progress = SILENT) -> None:
+        self._root = root
+        self._progress = progress
+
+    def files(self) -> dict[str, File]:
+        """Return the files by path; folders of repositories are not entered."""
+        stat = fileio.stat_file(self._root)
+        if stat is not None:
+            beside = [self._root.name, *_models_beside(self._root)]
+            located = located_elsewhere(self._root.parent, beside, [self._root.name])
+            return {self._root.name: self._file(self._root, stat, located.get(self._root.name))}
+        found = {
+            "/".join(entry.parts): entry.stat
+            for entry in fileio.walk_files(self._root, (".mvc", ".git"))
+        }
+        located = located_elsewhere(self._root, found, found)
+        return {
+            path: self._file(self._root / path, stat, located.get(path))
+            for path, stat in found.items()
+        }
+
+    def _file(self, path: Path, stat: fileio.FileStat, located: Located | None) -> File:
+        return DiskFile(path, stat, located=located, progress=self._progress)
+
+
+def _models_beside(path: Path) -> list[str]:
+    """Return the ONNX models that may say where tensors lie in a file of the same folder."""
+    if path.suffix == ".onnx":
+        return []
+    return [
+        name for name, _ in fileio.below(path.parent) if "/" not in name and name.endswith(".onnx")
+    ]
 
 
 class WorktreeSide:

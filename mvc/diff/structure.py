@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from mvc.diff import growth
+from mvc.diff import growth, moved
 from mvc.diff.findings import Cast, Growth, Move, Renamed
+from mvc.diff.joined import Joined
 from mvc.diff.naming import moves
 from mvc.diff.pairing import Common, pair
 from mvc.diff.sides import File, Side, StoredFile, VersionSide
@@ -26,13 +27,18 @@ _DIGITS = re.compile(r"([0-9]+)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that differs. `old_path` is None for an added one, else where it was."""
+    """A file that differs. `old_path` is None for an added one, else where it was.
+
+    A model whose tensors went to another file is `renamed` and `edited`; where it is in several
+    files, the path has a `*` for their numbers.
+    """
 
     path: str
     status: Status
     old: File | None
     new: File | None
     old_path: str | None
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +109,41 @@ def everything(_name: str) -> bool:
 
 
 def changed_files(
-    old: Side, new: Side, keep: Callable[[str], bool] = everything
+    old: Side, new: Side, keep: Callable[[str], bool] = everything, *, words: bool = True
 ) -> list[FileChange]:
-    """Return the files that differ, among the paths that `keep` wants, in order of their paths."""
+    """Return the files that differ, among the paths that `keep` wants, in order of their paths.
+
+    With `words`, samples of weights may be read to find a model in another file.
+    """
     pairs = [item for item in _file_pairs(old, new) if keep(item[0])]
     added = {path: two for path, one, two in pairs if one is None and two is not None}
     removed = {path: one for path, one, two in pairs if two is None and one is not None}
     moves = _renames(removed, added)
-    gone = set(moves.values())
+    gone, come = set(moves.values()), set[str]()
+    rest = [
+        {path: file for path, file in side.items() if path not in taken}
+        for side, taken in ((removed, gone), (added, moves))
+    ]
     changes = []
+    for before, left, after, right in moved.match(*rest, words=words):
+        changes.append(FileChange(after, "renamed", left, right, before, edited=True))
+        gone |= _parts(before, left)
+        come |= _parts(after, right)
     for path, one, two in pairs:
         if one is not None and two is not None:
-            changes.append(FileChange(path, "modified", one, two, path))
+            changes.append(FileChange(path, "modified", one, two, path, edited=True))
         elif path in moves:
             changes.append(FileChange(path, "renamed", removed[moves[path]], two, moves[path]))
         elif two is not None:
-            changes.append(FileChange(path, "added", None, two, None))
+            if path not in come:
+                changes.append(FileChange(path, "added", None, two, None))
         elif path not in gone:
             changes.append(FileChange(path, "removed", one, None, path))
     return sorted(changes, key=lambda change: change.path)
+
+
+def _parts(path: str, file: File) -> set[str]:
+    return set(file.parts) if isinstance(file, Joined) else {path}
 
 
 def _file_pairs(old: Side, new: Side) -> Iterator[tuple[str, File | None, File | None]]:
