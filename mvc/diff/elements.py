@@ -37,7 +37,7 @@ class _Found:
 class ElementChange:
     """One element that differs.
 
-    Values are the shortest that are read as the same value of the element's type; None for types
+    Values are short ones that are read as the same value of the element's type; None for types
     without numbers, whose index counts words. `change` is new minus old as float64 (of complex
     numbers the modulus), None unless both are finite. `old_bits` and `new_bits` are hexadecimal.
     """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import ml_dtypes
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from mvc.base import dtypes
 from mvc.base.dtypes import CHUNK_WORDS
+from mvc.base.parallel import in_place
 from mvc.diff.structure import Pair
 from mvc.diff.sums import BLOCK_WORDS
-from mvc.diff.weights import Weights, measure
+from mvc.diff.weights import Histogram, Weights, measure
 from mvc.objects.model import INLINE_BYTES, Content, Tensor
 from mvc.repo.tensors import Held
 
@@ -79,6 +81,48 @@ def test_numbers_agree_with_plain_float64_arithmetic(label: str, data: st.DataOb
             expected = (a * np.conj(b)).real.sum() / norms
             if np.isfinite(expected):
                 assert found.cosine == pytest.approx(expected, abs=1e-9)
+        check(found.new_norm, np.sqrt((np.abs(b) ** 2).sum()))
+        check_shape_of_change(found, a, b, np.flatnonzero(fine), change)
+
+
+def check_shape_of_change(
+    found: Weights, a: np.ndarray, b: np.ndarray, places: np.ndarray, change: np.ndarray
+) -> None:
+    sizes = np.abs(change)
+    if sizes.max(initial=0.0) > 0:
+        assert found.max_at == (places[int(sizes.argmax())],)
+    else:
+        assert found.max_at is None
+    if a.dtype.kind == "c":
+        assert found.sign_flips is None
+        change = np.hypot(b.real, b.imag) - np.hypot(a.real, a.imag)
+    else:
+        assert found.sign_flips == int((((a > 0) & (b < 0)) | ((a < 0) & (b > 0))).sum())
+    if len(change):
+        scale = max(1e-300, float(np.abs(change).max()))
+        if math.isfinite(scale * len(change)):
+            assert found.mean_shift == pytest.approx(float(change.mean()), abs=1e-9 * scale)
+    else:
+        assert found.mean_shift is None
+    assert found.histogram == plain_histogram(change)
+    assert found.histogram is not None
+    assert found.grown == sum(found.histogram.grown)
+    assert found.shrunk == sum(found.histogram.shrunk)
+
+
+def plain_histogram(change: np.ndarray) -> Histogram:
+    def bin_of(value: float) -> int:
+        return 1024 if math.isinf(value) else max(math.frexp(value)[1] - 1, -1023)
+
+    up = Counter(bin_of(value) for value in change.tolist() if value > 0)
+    down = Counter(bin_of(value) for value in change.tolist() if value < 0)
+    zero = int((change == 0).sum())
+    if not up and not down:
+        return Histogram(zero)
+    bins = range(min([*up, *down]), max([*up, *down]) + 1)
+    return Histogram(
+        zero, bins[0], tuple(up[item] for item in bins), tuple(down[item] for item in bins)
+    )
 
 
 def exact_change(label: str, old: bytes, new: bytes) -> np.ndarray:
@@ -168,6 +212,41 @@ def test_blocks_and_chunks_add_up(label: str) -> None:
     assert found.l2 == pytest.approx(float(np.linalg.norm(change)), rel=1e-12)
     assert found.norm == pytest.approx(float(np.linalg.norm(old.astype(wide))), rel=1e-12)
     assert found.elements == count
+
+
+def test_the_largest_change_is_found_in_whichever_part_it_is_first() -> None:
+    shape = (3, CHUNK_WORDS // 2)
+    old = np.zeros(shape, "f4")
+    new = old.copy()
+    new[1, 7] = new[2, 11] = -3
+    new[2, 10] = 2
+    found = measured("float32", shape, old.tobytes(), new.tobytes())
+    assert (found.max_abs, found.max_at) == (3.0, (1, 7))
+    assert found.mean_shift == pytest.approx(-4 / old.size)
+    assert found.histogram == Histogram(old.size - 3, 1, (1,), (2,))
+
+
+def test_signs_flip_between_numbers_on_both_sides_of_zero() -> None:
+    old = np.array([1, -1, 0.0, 2, 1e-200, -1], "f8")
+    new = np.array([-1, 2, -1, 3, -1e-200, -0.0], "f8")
+    assert measured("float64", (6,), old.tobytes(), new.tobytes()).sign_flips == 3
+
+
+def test_elements_that_are_not_finite_keep_their_place() -> None:
+    old = np.array([np.nan, 1, np.inf, 1, 1], "f4")
+    new = np.array([1, 1, 1, np.nan, 5], "f4")
+    found = measured("float32", (5,), old.tobytes(), new.tobytes())
+    assert (found.max_at, found.max_abs, found.mean_shift) == ((4,), 4.0, 2.0)
+    assert found.histogram == Histogram(1, 2, (1,), (0,))
+
+
+def test_one_thread_gives_the_same_bits_as_several() -> None:
+    random = np.random.default_rng(3)
+    old = random.standard_normal(CHUNK_WORDS * 2 + 5).astype("f4")
+    new = old + random.standard_normal(len(old)).astype("f4") * np.float32(1e-3)
+    first = measured("float32", old.shape, old.tobytes(), new.tobytes())
+    with in_place():
+        assert measured("float32", old.shape, old.tobytes(), new.tobytes()) == first
 
 
 def test_equal_chunks_are_loaded_once_for_their_norm() -> None:
