@@ -17,6 +17,11 @@ MAX_VALUE = 200
 MAX_CHANGES = 10_000
 
 
+def known(path: str) -> bool:
+    """Tell whether the syntax of a file is known by its name."""
+    return path.rpartition(".")[2].lower() in _READERS
+
+
 def parse(path: str, data: bytes) -> Any | None:
     """Return what a file named `path` says, None if its syntax is unknown or it is malformed."""
     read = _READERS.get(path.rpartition(".")[2].lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mvc.base.errors import FormatError
@@ -30,24 +30,25 @@ def graph(name: str, source: Source) -> Graph | None:
         return None
 
 
+def known(name: str) -> bool:
+    """Tell whether mvc sees more than tensors in files of the format `name`."""
+    return name in _GRAPHS or name == "safetensors"
+
+
 def compare_graphs(
-    names: tuple[str, str], sources: tuple[Source, Source], weights: Mapping[str, str]
+    name: str, sources: tuple[Source, Source], weights: Mapping[str, str]
 ) -> GraphDiff | None:
-    """Compare the operators of two files of one format; see graphs.compare for `weights`."""
-    if names[0] != names[1]:
-        return None
-    old, new = (graph(name, source) for name, source in zip(names, sources, strict=True))
+    """Compare the operators of two files of the format `name`; see graphs.compare for `weights`."""
+    old, new = graph(name, sources[0]), graph(name, sources[1])
     return graphs.compare(old, new, weights) if old and new else None
 
 
-def compare_metadata(
-    names: tuple[str, str], sources: tuple[Source, Source]
-) -> tuple[FieldChange, ...]:
-    """Return what differs in the metadata of two safetensors files."""
-    if names != ("safetensors", "safetensors"):
+def compare_metadata(name: str, sources: tuple[Source, Source]) -> tuple[FieldChange, ...]:
+    """Return what differs in the metadata of two files of the format `name`."""
+    if name != "safetensors":
         return ()
-    old, new = (_metadata(source) for source in sources)
-    return fields.changes(old, new) or () if old is not None and new is not None else ()
+    old, new = _metadata(sources[0]), _metadata(sources[1])
+    return (fields.changes(old, new) or ()) if old is not None and new is not None else ()
 
 
 def _metadata(source: Source) -> Any | None:
@@ -59,8 +60,3 @@ def _metadata(source: Source) -> Any | None:
     except (FormatError, ValueError, RecursionError):
         return None
     return {"__metadata__": header.get("__metadata__", {})} if isinstance(header, dict) else None
-
-
-def new_names(changed: Iterator[tuple[str | None, str]]) -> dict[str, str]:
-    """Return the new names of tensors by their old ones, where these differ."""
-    return {old: new for old, new in changed if old is not None}

@@ -234,9 +234,14 @@ class TreeSide:
         self._entry = entry
         self._name = name
 
+    @property
+    def single(self) -> bool:
+        """Tell whether this is one file."""
+        return self._entry.kind != "tree"
+
     def files(self) -> dict[str, File]:
         """Return the files by path."""
-        if self._entry.kind != "tree":
+        if self.single:
             return {self._name: StoredFile(self._store, self._entry)}
         found = files(self._store, self._entry.id)
         return {path: StoredFile(self._store, entry) for path, entry in found.items()}
@@ -248,6 +253,11 @@ class FolderSide:
     def __init__(self, root: Path, progress: Progress = SILENT) -> None:
         self._root = root
         self._progress = progress
+
+    @property
+    def single(self) -> bool:
+        """Tell whether this is one file."""
+        return fileio.stat_file(self._root) is not None
 
     def files(self) -> dict[str, File]:
         """Return the files by path; folders of repositories are not entered."""

@@ -5,13 +5,16 @@ Arrows are written `->`; names are those of the files, unescaped.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from mvc.diff.findings import Cast, Growth, Move
+from mvc.diff.findings import Cast, FieldChange, GraphDiff, Growth, Move, TokenDiff
 from mvc.diff.structure import Described, Recoded, TensorChanges
 
 MOST_MOVES = 4
+MOST_KINDS = 4
+MOST_FIELDS = 8
 
 
 def sentences(found: TensorChanges) -> tuple[str, ...]:
@@ -121,3 +124,62 @@ def _grown(item: Recoded, growth: Growth) -> str:
         return f"{text}, the rest equal"
     share = 100 * growth.changed / growth.common
     return f"{text}, {share:.3g}% of the rest changed"
+
+
+def about_graph(graph: GraphDiff | None) -> Iterator[str]:
+    """Say what became of the operators of a network."""
+    if graph is None or not graph.differs:
+        return
+    rewired = sum(change.rewired for change in graph.changed)
+    parts = [
+        (len(graph.added), "added"),
+        (len(graph.removed), "removed"),
+        (rewired, "rewired"),
+        (len(graph.changed) - rewired, "set otherwise"),
+    ]
+    told = [f"{number} {what}" for number, what in parts if number]
+    if told:
+        kinds = Counter(operator.op for operator in (*graph.added, *graph.removed))
+        most = ", ".join(op for op, _ in kinds.most_common(MOST_KINDS))
+        more = ", ..." if len(kinds) > MOST_KINDS else ""
+        yield f"operators: {', '.join(told)}" + (f" ({most}{more})" if most else "")
+    for change in graph.properties:
+        yield _field(change)
+
+
+def about_tokens(found: TokenDiff | None) -> Iterator[str]:
+    """Say what became of a vocabulary."""
+    if found is None:
+        return
+    parts = [
+        (found.added, "added"),
+        (found.removed, "removed"),
+        (found.renumbered, "with another number"),
+    ]
+    told = [f"{number} {what}" for number, what in parts if number]
+    if told:
+        yield f"tokens: {', '.join(told)}, {found.old_size} -> {found.new_size}"
+    merges = [
+        f"{number} {what}"
+        for number, what in ((found.merges_added, "added"), (found.merges_removed, "removed"))
+        if number
+    ]
+    if merges:
+        yield f"merges: {', '.join(merges)}"
+
+
+def about_fields(changed: Sequence[FieldChange]) -> Iterator[str]:
+    """Say which fields differ, or how many if there are many."""
+    if len(changed) > MOST_FIELDS:
+        yield f"{len(changed)} fields differ"
+        return
+    for change in changed:
+        yield _field(change)
+
+
+def _field(change: FieldChange) -> str:
+    if change.old is None:
+        return f"{change.path} added: {change.new}"
+    if change.new is None:
+        return f"{change.path} removed: {change.old}"
+    return f"{change.path}: {change.old} -> {change.new}"
