@@ -11,7 +11,7 @@ from mvc.base.errors import IntegrityError, MvcError, NegativeAnswer, NotFoundEr
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.tree import Entry
-from mvc.repo import remotes, revisions
+from mvc.repo import merging, remotes, revisions
 from mvc.repo.history import walk
 from mvc.repo.names import check_branch
 from mvc.repo.refs import BRANCHES, REMOTES, Head
@@ -182,6 +182,7 @@ def _go(
 ) -> SwitchResult:
     # What nothing but this switch reaches must not be collected before HEAD does.
     with locked_worktree(repo) as tree, pinned(repo.scratch):
+        merging.refuse(repo, "going elsewhere")
         before = _head(repo)
         written = move(
             repo, tree, target, force=how.force, precision=how.precision, progress=how.progress

@@ -20,7 +20,7 @@ from mvc.base.progress import SILENT, Progress
 from mvc.formats.base import Located
 from mvc.objects.history import MAX_MESSAGE, Commit, Metric, Scalar
 from mvc.objects.tree import Entry
-from mvc.repo import revisions, trees
+from mvc.repo import merging, revisions, trees
 from mvc.repo.bases import CommitBases
 from mvc.repo.candidates import FileBases
 from mvc.repo.external import located_elsewhere
@@ -78,13 +78,14 @@ def commit(repo: Repository, request: CommitRequest, progress: Progress = SILENT
     """Store every tracked change and move the branch. Raises NegativeAnswer if there is none."""
     key = own_key(repo, wanted=request.sign)
     with locked_worktree(repo) as tree:
+        merging.refuse(repo, "a commit")
         parent = repo.head_commit()
         head = tree.files_of(parent)
         changes = tree.candidates(head)
         with Transaction(repo.store, repo.scratch, repo.codec(request.codec)) as tx:
             base, remarks = declared_base(repo, request.base, parent)
             bases = CommitBases(repo, head, base)
-            read = _store_files(tree, tx, bases, changes, progress)
+            read = store_files(tree, tx, bases, changes, progress)
             stored = {
                 path: item
                 for path, item in read.items()
@@ -215,13 +216,14 @@ def _keep_known(tree: Worktree, path: str, entry: Entry) -> None:
         tree.state.files[path] = replace(known, id=entry.id)
 
 
-def _store_files(
+def store_files(
     tree: Worktree,
     tx: Transaction,
     bases: CommitBases,
     changes: Changes,
     progress: Progress,
 ) -> dict[str, Ingested]:
+    """Store the files that were added or modified, and note what they are."""
     paths = [*changes.added, *changes.modified]
     if not paths:
         return {}

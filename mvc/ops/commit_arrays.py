@@ -12,7 +12,7 @@ from mvc.base.ids import ObjectId
 from mvc.formats.safetensors_writer import ArraySource
 from mvc.objects.tree import Entry
 from mvc.ops.commit import CommitRequest, declared_base, record
-from mvc.repo import trees
+from mvc.repo import merging, trees
 from mvc.repo.arrays import TensorFile, from_memory
 from mvc.repo.bases import CommitBases
 from mvc.repo.candidates import FileBases
@@ -40,6 +40,7 @@ def commit_arrays(
     key = own_key(repo, wanted=request.sign)
     source = ArraySource(from_memory(tensors))
     with locked_worktree(repo) if repo.worktree else nullcontext() as tree:
+        merging.refuse(repo, "a commit")
         parent = repo.head_commit()
         head = _files(repo, parent)
         if pair := clash(sorted({*head, path})):

@@ -88,8 +88,18 @@ def deciding(task: Task) -> Rules:
         task.counted,
         chain.tensor,
         chain.literals,
-        lambda dtype: numbers(dtype) is not None,
+        _has_numbers if task.verb == "merge" else _is_float,
     )
+
+
+def _has_numbers(dtype: str) -> bool:
+    return numbers(dtype) is not None
+
+
+def _is_float(dtype: str) -> bool:
+    """Tell whether a change of tensors of a dtype can be added to others as it is."""
+    found = numbers(dtype)
+    return found is not None and found.integer is None
 
 
 class _Chain:

@@ -88,6 +88,17 @@ def place(repo: Repository, tree: Worktree, found: Merging, progress: Progress =
     return len(written)
 
 
+def rewrite(
+    tree: Worktree,
+    paths: Iterable[str],
+    then: Mapping[str, Entry | None],
+    now: Mapping[str, Entry | None],
+    progress: Progress = SILENT,
+) -> None:
+    """Write files whose conflicts were decided, over what the merge had left there."""
+    _put_back(tree, _present(then), _present(now), paths, None, progress)
+
+
 def land(repo: Repository, found: Merging, commit: ObjectId) -> None:
     """Move the branch to the commit that ends this, and drop the note."""
     subject = found.message.split("\n", 1)[0][:200]
@@ -148,6 +159,10 @@ def _put_back(
     target = {path: before[path] for path in sorted(paths & before.keys())}
     held = {path: now[path] for path in paths & now.keys()}
     tree.move_to(target, held, force=True, precision=precision, progress=progress)
+
+
+def _present(files: Mapping[str, Entry | None]) -> dict[str, Entry]:
+    return {path: entry for path, entry in files.items() if entry is not None}
 
 
 def _some(paths: list[str]) -> str:

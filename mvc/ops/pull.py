@@ -10,7 +10,7 @@ from mvc.base.progress import SILENT, Progress
 from mvc.ops.checkout import move
 from mvc.ops.fetch import FetchRequest, FetchResult, fetch
 from mvc.ops.links import Access
-from mvc.repo import remotes
+from mvc.repo import merging, remotes
 from mvc.repo.refs import BRANCHES, Head, short
 from mvc.repo.repository import Repository
 from mvc.repo.tracking import ahead_behind
@@ -87,10 +87,10 @@ def forward(
         if ahead:
             raise NegativeAnswer(
                 f"{branch} and {name} have diverged: {ahead} here, {behind} there",
-                hint=f"`mvc log {branch}...{name}` shows both; `mvc switch -c NAME` keeps yours, "
-                f"then `mvc switch {branch}` and `mvc reset --hard {name}` take theirs",
+                hint=f"`mvc log {branch}...{name}` shows both, `mvc merge {name}` merges them",
             )
     with locked_worktree(repo) as tree, pinned(repo.scratch):
+        merging.refuse(repo, f"this {verb}")
         if repo.refs.head() != head:
             raise RemoteMovedError("HEAD was moved meanwhile", hint="run it again")
         precision = remotes.find(repo, found.remote).precision

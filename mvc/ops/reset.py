@@ -8,7 +8,8 @@ from mvc.base.errors import IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.ops.checkout import move
-from mvc.repo import revisions
+from mvc.ops.merge_steps import go_back
+from mvc.repo import merging, revisions
 from mvc.repo.repository import Repository
 from mvc.repo.worktree import locked_worktree
 from mvc.store.locks import pinned
@@ -42,11 +43,15 @@ def _reset(
         repo.advance(_before(repo), target, reason)
     else:
         with locked_worktree(repo) as tree:
+            if hard and merging.load(repo) is not None:
+                # What a merge under way brought goes as well.
+                go_back(repo, tree, progress)
             before = _before(repo)
             if hard:
                 move(repo, tree, target, force=True, progress=progress)
                 tree.track_only(tree.files_of(target))
             else:
+                merging.refuse(repo, "a reset that keeps files")
                 for path in tree.files_of(target):
                     tree.track(path)
                 tree.state.save()
