@@ -111,7 +111,9 @@ def _eight_bits(scalar: np.dtype[np.generic]) -> Numbers:
 
 
 def _cast(words: Words, kind: np.dtype[np.generic]) -> Floats:
-    return words.view(kind).astype(np.float64)
+    # Some processors flag NaNs of the signalling kind.
+    with np.errstate(invalid="ignore"):
+        return words.view(kind).astype(np.float64)
 
 
 def _round(values: Floats, kind: np.dtype[np.generic], nan: int) -> Words:
@@ -136,7 +138,7 @@ def _storage(kind: Integer) -> np.dtype[np.generic]:
 
 
 def _from_bfloat16(words: Words) -> Floats:
-    return (words.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+    return _cast(words.astype(np.uint32) << np.uint32(16), np.dtype(np.float32))
 
 
 def _to_bfloat16(values: Floats) -> Words:
