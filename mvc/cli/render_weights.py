@@ -26,9 +26,8 @@ def table(tensors: TensorDiff, order: Order, paper: Paper) -> Iterator[str]:
     if not shown:
         return
     rows = [_cells(item, paper) for item in shown]
-    heads = list(rows[0])
-    # A column in which no tensor has anything is not shown.
-    heads = [head for head in heads if any(head in row for row in rows)]
+    # Ranks, the last column, are those of matrices alone.
+    heads = list(max(rows, key=len))
     widths = [max(len(head), *(len(row.get(head, "")) for row in rows)) for head in heads]
     room = max(LEAST_NAME, paper.width - 2 - sum(widths) - 2 * len(widths))
     title, *names = paper.labels(["tensor", *(item.name for item in shown)], room, 2)
