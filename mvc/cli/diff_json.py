@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, get_args
 
 from mvc.cli.weights_json import elements_json, layer_json, weights_json
+from mvc.diff.findings import GraphDiff
 from mvc.diff.layers import layers
 from mvc.diff.order import Order
 from mvc.diff.structure import Described, Recoded, Status
@@ -35,7 +37,7 @@ def totals(result: DiffResult) -> dict[str, Any]:
         },
         **{
             f"tensors_{what}": sum(len(getattr(each, what)) for each in with_tensors)
-            for what in ("added", "removed", "reshaped", "recast", "changed")
+            for what in ("added", "removed", "reshaped", "recast", "renamed", "changed")
         },
         "tensors_unchanged": sum(each.unchanged for each in with_tensors),
         "elements": sum(weights.elements for weights in measured),
@@ -47,7 +49,7 @@ def totals(result: DiffResult) -> dict[str, Any]:
 def _end_json(end: End) -> str | None:
     if end.commit is not None:
         return end.commit.hex()
-    return WORKTREE if end.name == WORKTREE else None
+    return WORKTREE if end.name == WORKTREE else end.path
 
 
 def _file_json(file: FileDiff, order: Order) -> dict[str, Any]:
@@ -65,6 +67,25 @@ def _file_json(file: FileDiff, order: Order) -> dict[str, Any]:
         "tensors": _tensors_json(file.tensors, order) if file.tensors else None,
         "unchanged_tensors": file.tensors.unchanged if file.tensors else None,
         "text": file.text,
+        "summary": file.summary,
+        "fields": None if file.fields is None else [asdict(item) for item in file.fields],
+        "tokens": asdict(file.tokens) if file.tokens else None,
+        "header": [asdict(item) for item in file.header],
+        "graph": _graph_json(file.graph) if file.graph else None,
+        "old_parts": [part.path for part in file.old_parts],
+        "new_parts": [part.path for part in file.new_parts],
+    }
+
+
+def _graph_json(graph: GraphDiff) -> dict[str, Any]:
+    return {
+        "added": [asdict(item) for item in graph.added],
+        "removed": [asdict(item) for item in graph.removed],
+        "changed": [asdict(item) for item in graph.changed],
+        "properties": [asdict(item) for item in graph.properties],
+        "unchanged": graph.unchanged,
+        "renamed": graph.renamed,
+        "complete": graph.complete,
     }
 
 
@@ -79,6 +100,8 @@ def _tensors_json(tensors: TensorDiff, order: Order) -> dict[str, Any]:
         "reshaped": [_recoded_json(item) for item in tensors.reshaped],
         "recast": [_recoded_json(item) for item in tensors.recast],
         "changed": [_changed_json(item) for item in order.applied(tensors.changed)],
+        "renamed": [asdict(item) for item in tensors.renamed],
+        "moves": [asdict(item) for item in tensors.moves],
         "layers": [layer_json(item) for item in order.applied(layers(tensors.changed))],
     }
 
@@ -94,6 +117,11 @@ def _recoded_json(item: Recoded) -> dict[str, Any]:
         "new_dtype": item.new_dtype,
         "old_shape": item.old_shape,
         "new_shape": item.new_shape,
+        "old_name": item.old_name,
+        "cast": asdict(item.cast) if item.cast else None,
+        "growth": asdict(item.growth) if item.growth else None,
+        "same_words": item.same_words,
+        "transposed": item.transposed,
     }
 
 
@@ -103,6 +131,7 @@ def _changed_json(item: ChangedTensor) -> dict[str, Any]:
         "dtype": item.dtype,
         "shape": item.shape,
         "bytes": item.bytes,
+        "old_name": item.old_name,
         **weights_json(item.weights),
         **elements_json(item.elements),
     }

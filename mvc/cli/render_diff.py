@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from mvc.base.escape import escaped, escaped_lines
 from mvc.base.wording import counted, percent, short, size
+from mvc.cli import render_structure
 from mvc.cli.diff_json import totals
 from mvc.cli.paper import Paper
+from mvc.cli.render_structure import COLOURS, MARKS
 from mvc.cli.render_weights import LEAST_NAME, bar_styled, layer_rows, left_out, number, table
 from mvc.diff.order import Order
-from mvc.diff.structure import Recoded, Status
 from mvc.ops.diff import DiffResult, FileDiff, TensorDiff
-
-MARKS: dict[Status, str] = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
-COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
 
 
 def lines(result: DiffResult, paper: Paper, order: Order | None = None) -> Iterator[str]:
@@ -27,14 +25,21 @@ def lines(result: DiffResult, paper: Paper, order: Order | None = None) -> Itera
         yield ""
         yield _header(file, paper)
         if file.tensors is not None:
-            yield from _structure(file.tensors, paper)
+            yield from render_structure.model(file, paper)
             yield from table(file.tensors, order, paper)
-        for line in escaped_lines(file.text) if file.text else []:
-            colour = COLOURS.get(line[:1])
-            yield "  " + (paper.style(line, colour) if colour else line)
+        elif file.fields or file.tokens:
+            yield from render_structure.configuration(file, paper)
+        elif file.text:
+            yield from _hunks(file.text, paper)
     yield ""
     yield from _totals(result)
     yield from _sums(result, paper)
+
+
+def _hunks(text: str, paper: Paper) -> Iterator[str]:
+    for line in escaped_lines(text):
+        colour = COLOURS.get(line[:1])
+        yield "  " + (paper.style(line, colour) if colour else line)
 
 
 def stat_lines(result: DiffResult, paper: Paper, order: Order | None = None) -> Iterator[str]:
@@ -51,7 +56,7 @@ def stat_lines(result: DiffResult, paper: Paper, order: Order | None = None) -> 
 
 def _stat(tensors: TensorDiff, order: Order, paper: Paper) -> Iterator[str]:
     measured, more = layer_rows(tensors, order, paper)
-    rows = _structural_rows(tensors, paper) + [(*row, "") for row in measured]
+    rows = render_structure.rows(tensors, paper) + [(*row, "") for row in measured]
     middle = max((len(row[1]) for row in rows), default=0)
     room = max(LEAST_NAME, paper.width - 4 - middle - 2 - 7)
     names = paper.labels([row[0] for row in rows], room, 2)
@@ -79,7 +84,7 @@ def _title(result: DiffResult, paper: Paper) -> Iterator[str]:
 def _header(file: FileDiff, paper: Paper) -> str:
     mark = MARKS[file.status]
     name = escaped(file.path)
-    if file.status == "renamed" and file.old is not None:
+    if file.old is not None and file.old.path != file.path:
         name = f"{escaped(file.old.path)} {paper.arrow} {name}"
     parts = [f"{paper.style(mark, COLOURS[mark], 'bold')} {paper.style(name, 'bold')}"]
     if file.status != "modified":
@@ -88,7 +93,10 @@ def _header(file: FileDiff, paper: Paper) -> str:
     parts.append(_both([end.format for end in ends], paper))
     parts.append(_both([size(end.size) for end in ends], paper))
     if file.tensors is not None and not file.tensors.differs:
-        parts.append("no tensor differs, other bytes do")
+        said = bool(file.summary) or file.status == "renamed"
+        parts.append("no tensor differs" if said else "no tensor differs, other bytes do")
+    elif file.fields:
+        parts.append(f"{counted(len(file.fields), 'field')} differ{'s' * (len(file.fields) == 1)}")
     elif file.text is not None:
         marks = [line[:1] for line in file.text.split("\n")]
         parts.append(f"+{marks.count('+')} -{marks.count('-')}")
@@ -101,59 +109,13 @@ def _both(values: Sequence[str], paper: Paper) -> str:
     return escaped(f" {paper.arrow} ".join(dict.fromkeys(values)))
 
 
-def _structure(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
-    entries = [
-        *(("+", item.name, _kind(item.dtype, item.shape)) for item in tensors.added),
-        *(("-", item.name, _kind(item.dtype, item.shape)) for item in tensors.removed),
-        *(("~", item.name, _recoded(item, paper)) for item in tensors.reshaped),
-        *(("~", item.name, _recoded(item, paper)) for item in tensors.recast),
-    ]
-    if not entries:
-        return
-    details = max(len(text) for _, _, text in entries)
-    room = max(LEAST_NAME, paper.width - 6 - details)
-    names = paper.labels([name for _, name, _ in entries], room, 4)
-    for name, (mark, _, text) in zip(names, entries, strict=True):
-        yield f"  {paper.style(f'{mark} {name}', COLOURS[mark])}  {text}"
-
-
-def _kind(dtype: str, shape: tuple[int, ...]) -> str:
-    return f"{escaped(dtype)} {_shape(shape)}"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
-
-
-def _recoded(item: Recoded, paper: Paper) -> str:
-    dtype = _both([item.old_dtype, item.new_dtype], paper)
-    if item.old_shape == item.new_shape:
-        return f"{dtype} {_shape(item.new_shape)}"
-    return f"{dtype} {_shape(item.old_shape)} {paper.arrow} {_shape(item.new_shape)}"
-
-
-def _structural_rows(tensors: TensorDiff, paper: Paper) -> list[tuple[str, str, int, str]]:
-    """Return (name, text, bytes, mark) of tensors that came, went, or got another form."""
-    rows = [
-        (item.name, f"added {_kind(item.dtype, item.shape)}", item.bytes, "+")
-        for item in tensors.added
-    ]
-    rows += [
-        (item.name, f"removed {_kind(item.dtype, item.shape)}", item.bytes, "-")
-        for item in tensors.removed
-    ]
-    for recoded in (*tensors.reshaped, *tensors.recast):
-        rows.append((recoded.name, _recoded(recoded, paper), recoded.new_bytes, "~"))
-    return rows
-
-
 def _totals(result: DiffResult) -> Iterator[str]:
     sums = totals(result)
     count = len(result.files)
     parts = [f"{counted(count, 'file')} differ{'s' if count == 1 else ''}"]
     found = [
         f"{sums[f'tensors_{what}']} {what}"
-        for what in ("changed", "added", "removed", "reshaped", "recast", "unchanged")
+        for what in ("changed", "renamed", "added", "removed", "reshaped", "recast", "unchanged")
         if sums[f"tensors_{what}"]
     ]
     if found:

@@ -13,8 +13,10 @@ def diff_files(
 ) -> DiffResult:
     """Return what differs between two files, or between the files of two folders.
 
-    The revisions of `request` do not count; paths in it are seen from the folders. Raises
-    NotFoundError where there is nothing, and UsageError for a file and a folder.
+    Both are seen from `request.folder`, and the paths of `request` from the folders that are
+    compared; its revisions do not count. Raises NotFoundError where there is nothing, and
+    UsageError for a file and a folder.
     """
-    ends = [on_disk(path, str(path), progress) for path in (old, new)]
+    folder = request.folder or Path()
+    ends = [on_disk(folder / path, str(path), progress) for path in (old, new)]
     return compare(ends[0], ends[1], request, progress)

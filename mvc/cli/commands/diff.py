@@ -5,12 +5,16 @@ from __future__ import annotations
 import posixpath
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from mvc.base.errors import UsageError
 from mvc.cli.arguments import WithPaths, examples, files_meant, json_option, paths_after_dashes
 from mvc.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from mvc.ops.diff import DiffRequest, DiffResult
 
 WORDS = 10
 """Elements of a tensor that --words shows."""
@@ -20,6 +24,8 @@ EPILOG = examples(
     "mvc diff HEAD~1 HEAD --stat",
     "mvc diff v1.0 --tensor '*.bias' --top 10 --sort max --words",
     "mvc diff v1.0 main --html changes.html",
+    "mvc diff v1.0:model.pt model.safetensors",
+    "mvc diff --no-index old.onnx new.onnx",
     "mvc diff v1.0..main -- model.safetensors:encoder.*",
     exit_status="with --exit-code 1 if anything differs, else 0.",
 )
@@ -70,6 +76,7 @@ class _Diff(WithPaths):
 @click.option("--first", is_flag=True, help="With --words: the first that differ.")
 @click.option("--rank", is_flag=True, help="Effective rank of each change; takes longer.")
 @click.option("--html", metavar="FILE", help="Write a page with heat map and histograms.")
+@click.option("--no-index", is_flag=True, help="Two files or folders, in no repository.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @json_option
 @click.pass_context
@@ -88,13 +95,15 @@ def command(
     first: bool,
     rank: bool,
     html: str | None,
+    no_index: bool,
     exit_code: bool,
     as_json: bool,
 ) -> None:
     """Compare versions file by file and tensor by tensor.
 
     Without a revision, HEAD with the working copy; with one, that version with the working copy;
-    with two, or A..B, these versions. Bits decide what changed; norms are over all finite values.
+    with two, or A..B, these versions. REV:PATH names one file, to be compared with another one,
+    stored or on disk. Bits decide what changed; norms are over all finite values.
     """
     from mvc.cli import diff_json, render_diff
     from mvc.cli.pages import check_target, write_diff
@@ -112,7 +121,9 @@ def command(
         raise UsageError("--first says which elements --words shows", hint="add --words")
     if html is not None:
         check_target(session, html)
-    paths = tuple(_from_root(session, text) for text in paths_after_dashes(ctx) or ())
+    paths = tuple(paths_after_dashes(ctx) or ())
+    if not no_index:
+        paths = tuple(_from_root(session, text) for text in paths)
     request = DiffRequest(
         revisions,
         paths,
@@ -122,9 +133,13 @@ def command(
         rank=rank,
         elements=words or 0,
         first=first,
+        folder=session.directory,
     )
-    with files_meant(session, "diff", revisions):
-        result = diff(session.repo, request, session.progress)
+    if no_index:
+        result = _outside(session, request)
+    else:
+        with files_meant(session, "diff", revisions):
+            result = diff(session.repo, request, session.progress)
     if html is not None:
         write_diff(session, html, result)
     if as_json:
@@ -139,6 +154,18 @@ def command(
         session.page(show(result, paper, order))
     if exit_code and result.files:
         ctx.exit(1)
+
+
+def _outside(session: Session, request: DiffRequest) -> DiffResult:
+    """Compare two paths, without looking for a repository around them."""
+    from pathlib import Path
+
+    from mvc.ops.diff_files import diff_files
+
+    if len(request.revisions) != 2:
+        raise UsageError("--no-index takes two files or folders", hint="mvc diff --no-index A B")
+    old, new = map(Path, request.revisions)
+    return diff_files(old, new, request, session.progress)
 
 
 def _from_root(session: Session, text: str) -> str:

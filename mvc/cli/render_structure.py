@@ -1,0 +1,199 @@
+"""The structure of what differs, as people read it: tensors, operators, fields, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mvc.base.escape import escaped
+from mvc.cli.paper import Paper
+from mvc.cli.render_weights import LEAST_NAME
+from mvc.diff.findings import FieldChange, GraphDiff, Operator, OperatorChange, TokenDiff
+from mvc.diff.structure import Recoded, Status
+from mvc.ops.diff import FileDiff, TensorDiff
+
+MARKS: dict[Status, str] = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
+COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
+
+MOST = 40
+"""Lines of one kind; more of them say less than their number does."""
+
+Entry = tuple[str, str, str]
+Row = tuple[str, str, int, str]
+
+
+def model(file: FileDiff, paper: Paper) -> Iterator[str]:
+    """Yield what happened to a model, then its tensors and operators that came, went or changed."""
+    for sentence in file.summary:
+        yield f"  {paper.style(arrows(escaped(sentence), paper), 'bold')}"
+    if file.tensors is not None:
+        yield from _tensors(file.tensors, paper)
+    if file.graph is not None:
+        yield from _operators(file.graph, paper)
+
+
+def configuration(file: FileDiff, paper: Paper) -> Iterator[str]:
+    """Yield the tokens and fields that differ in a file of known syntax."""
+    if file.tokens is not None:
+        yield from _tokens(file.tokens, paper)
+    for field in (file.fields or ())[:MOST]:
+        yield f"  {_field(field, paper)}"
+    yield from _more(len(file.fields or ()) - MOST, "fields", paper)
+
+
+def arrows(text: str, paper: Paper) -> str:
+    """Return a sentence with the arrows of the paper."""
+    return text.replace(" -> ", f" {paper.arrow} ")
+
+
+def _tensors(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
+    groups: list[tuple[str, list[Entry]]] = [
+        (
+            "renamed",
+            [
+                (">", f"{item.old_name} {paper.arrow} {item.name}", kind(item.dtype, item.shape))
+                for item in tensors.renamed
+            ],
+        ),
+        ("added", [("+", item.name, kind(item.dtype, item.shape)) for item in tensors.added]),
+        ("removed", [("-", item.name, kind(item.dtype, item.shape)) for item in tensors.removed]),
+        ("reshaped", [("~", _named(item, paper), _told(item, paper)) for item in tensors.reshaped]),
+        ("recast", [("~", _named(item, paper), _told(item, paper)) for item in tensors.recast]),
+    ]
+    entries = [entry for _, group in groups for entry in group[:MOST]]
+    if not entries:
+        return
+    details = max(len(text) for _, _, text in entries)
+    room = max(LEAST_NAME, paper.width - 6 - details)
+    names = iter(paper.labels([name for _, name, _ in entries], room, 4))
+    for what, group in groups:
+        for mark, _, text in group[:MOST]:
+            yield f"  {paper.style(f'{mark} {next(names)}', COLOURS[mark])}  {text}"
+        yield from _more(len(group) - MOST, what, paper)
+
+
+def _more(number: int, what: str, paper: Paper) -> Iterator[str]:
+    if number > 0:
+        yield paper.style(f"  ... {number} more {what}; --json has all", "dim")
+
+
+def kind(dtype: str, shape: tuple[int, ...]) -> str:
+    """Return a dtype with a shape."""
+    return f"{escaped(dtype)} {_shape(shape)}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _both(values: Sequence[str], paper: Paper) -> str:
+    return f" {paper.arrow} ".join(dict.fromkeys(map(escaped, values)))
+
+
+def _named(item: Recoded, paper: Paper) -> str:
+    return f"{item.old_name} {paper.arrow} {item.name}" if item.old_name else item.name
+
+
+def recoded(item: Recoded, paper: Paper) -> str:
+    """Return what a tensor was and what it is."""
+    dtype = _both([item.old_dtype, item.new_dtype], paper)
+    if item.old_shape == item.new_shape:
+        return f"{dtype} {_shape(item.new_shape)}"
+    return f"{dtype} {_shape(item.old_shape)} {paper.arrow} {_shape(item.new_shape)}"
+
+
+def _told(item: Recoded, paper: Paper) -> str:
+    """Return the same, and what became of the values."""
+    parts = [recoded(item, paper)]
+    if item.cast is not None:
+        error = item.cast.relative_l2
+        parts.append(item.cast.kind + (f" {error:.1e}" if error else ""))
+    elif item.growth is not None and item.growth.changed is not None:
+        parts.append("rest equal" if not item.growth.changed else "rest changed")
+    elif item.same_words:
+        parts.append("words equal")
+    if item.transposed:
+        parts.append("axes swapped")
+    return "  ".join(parts)
+
+
+def rows(tensors: TensorDiff, paper: Paper) -> list[Row]:
+    """Return (name, text, bytes, mark) of tensors that came, went, or got another form."""
+    found: list[Row] = [
+        (item.name, f"renamed {kind(item.dtype, item.shape)}", item.bytes, ">")
+        for item in tensors.renamed[:MOST]
+    ]
+    found += [
+        (item.name, f"added {kind(item.dtype, item.shape)}", item.bytes, "+")
+        for item in tensors.added[:MOST]
+    ]
+    found += [
+        (item.name, f"removed {kind(item.dtype, item.shape)}", item.bytes, "-")
+        for item in tensors.removed[:MOST]
+    ]
+    for item in (*tensors.reshaped[:MOST], *tensors.recast[:MOST]):
+        found.append((item.name, recoded(item, paper), item.new_bytes, "~"))
+    return found
+
+
+def _operators(graph: GraphDiff, paper: Paper) -> Iterator[str]:
+    for mark, what, listed in (("+", "added", graph.added), ("-", "removed", graph.removed)):
+        for operator in listed[:MOST]:
+            text = _fitted(f"{mark} {_operator(operator)}", paper)
+            yield f"  {paper.style(text, COLOURS[mark])}"
+        yield from _more(len(listed) - MOST, f"operators {what}", paper)
+    for change in graph.changed[:MOST]:
+        text = _fitted(f"~ {_operator(change.new)}", paper)
+        yield f"  {paper.style(text, COLOURS['~'])}"
+        for line in _changed(change, paper):
+            yield f"      {_fitted(line, paper)}"
+    yield from _more(len(graph.changed) - MOST, "operators changed", paper)
+    if not graph.complete:
+        yield paper.style("  the graph is too large to be compared in full", "yellow")
+
+
+def _operator(operator: Operator) -> str:
+    name = operator.name or (operator.outputs[0] if operator.outputs else "")
+    where = f"  in {operator.scope}" if operator.scope else ""
+    return escaped(f"{operator.op}  {name}{where}")
+
+
+def _changed(change: OperatorChange, paper: Paper) -> Iterator[str]:
+    if change.old.op != change.new.op:
+        yield _both([change.old.op, change.new.op], paper)
+    for attribute in change.attributes:
+        yield _field(attribute, paper)
+    if change.rewired:
+        sides = [", ".join(side.inputs) for side in (change.old, change.new)]
+        yield f"takes {_both(sides, paper)}"
+
+
+def _fitted(text: str, paper: Paper) -> str:
+    """Return one line that the paper has room for."""
+    room = max(LEAST_NAME, paper.width - 6)
+    gap = "…" if paper.unicode else "..."
+    return text if len(text) <= room else text[: room - len(gap)] + gap
+
+
+def _field(change: FieldChange, paper: Paper) -> str:
+    name = escaped(change.path)
+    if change.old is None:
+        return f"{paper.style('+', 'green')} {name}: {escaped(change.new or '')}"
+    if change.new is None:
+        return f"{paper.style('-', 'red')} {name}: {escaped(change.old)}"
+    values = f"{escaped(change.old)} {paper.arrow} {escaped(change.new)}"
+    return f"{paper.style('~', 'yellow')} {name}: {values}"
+
+
+def _tokens(found: TokenDiff, paper: Paper) -> Iterator[str]:
+    for mark, number, sample in (
+        ("+", found.added, found.added_sample),
+        ("-", found.removed, found.removed_sample),
+    ):
+        if number:
+            shown = " ".join(escaped(token) for token in sample)
+            text = f"{mark} {number} token{'' if number == 1 else 's'}: {shown}"
+            yield f"  {paper.style(_fitted(text, paper), COLOURS[mark])}"
+    if found.renumbered:
+        yield f"  ~ {found.renumbered} tokens have another number"
+    if found.merges_added or found.merges_removed:
+        yield f"  ~ merges: {found.merges_added} added, {found.merges_removed} removed"
