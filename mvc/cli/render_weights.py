@@ -27,7 +27,7 @@ def table(tensors: TensorDiff, order: Order, paper: Paper) -> Iterator[str]:
         return
     rows = [_cells(item, paper) for item in shown]
     # Ranks, the last column, are those of matrices alone.
-    heads = list(max(rows, key=len))
+    heads = max((list(row) for row in rows), key=len)
     widths = [max(len(head), *(len(row.get(head, "")) for row in rows)) for head in heads]
     room = max(LEAST_NAME, paper.width - 2 - sum(widths) - 2 * len(widths))
     title, *names = paper.labels(["tensor", *(item.name for item in shown)], room, 2)
