@@ -8,10 +8,7 @@ from mvc.base.errors import UsageError
 
 _EXPORT = "`mvc export REV DIR` writes the files of a version into a folder"
 _NOT_YET = {
-    "merge": "`mvc checkout BRANCH -- FILE` takes files of another branch",
-    "rebase": "`mvc checkout BRANCH -- FILE` takes files of another branch",
-    "cherry-pick": "`mvc checkout REV -- FILE` takes files of another version",
-    "revert": "`mvc restore --source REV FILE` brings files back, `mvc commit` records them",
+    "rebase": "`mvc switch NEW` and `mvc cherry-pick OLD..BRANCH` put commits on top of another",
     "stash": "`mvc switch -c NAME` and `mvc commit` keep changes on a branch",
     "lfs": "nothing needs it: every file is stored whole or as a difference, however large",
     "bisect": "`mvc log --oneline` lists the versions to try",

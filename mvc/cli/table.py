@@ -29,6 +29,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "switch": ("switch", "Go to a branch."),
         "checkout": ("checkout", "Go to a branch or version, or bring back files."),
         "branch": ("branch", "List, create, rename or delete branches."),
+        "merge": ("merge", "Merge versions: by file, by tensor, or as an average of a fleet."),
+        "cherry-pick": ("cherry_pick", "Add what commits changed to the current version."),
+        "revert": ("revert", "Take back what commits changed."),
         "tag": ("tag", "List, create or delete tags."),
     },
     "Remotes": {

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.console import Console
 
 
-@pytest.mark.parametrize("verb", ["merge", "rebase", "stash"])
+@pytest.mark.parametrize("verb", ["notes", "rebase", "stash"])
 def test_a_command_that_is_yet_to_come_is_named_with_what_to_do_until_then(
     outside: Console, verb: str
 ) -> None:
@@ -34,7 +34,7 @@ def test_help_is_a_command_too(outside: Console) -> None:
     assert outside("help").out == outside("--help").out
     assert outside("help", "commit").out == outside("commit", "--help").out
     assert "did you mean commit?" in outside("help", "comit", code=2).err
-    assert "no 'merge' yet" in outside("help", "merge", code=2).err
+    assert "no 'rebase' yet" in outside("help", "rebase", code=2).err
     outside("help", "add", "commit", code=2)
 
 
