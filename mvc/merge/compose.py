@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mvc.base import fileio
+from mvc.base.dtypes import KNOWN
 from mvc.base.errors import FormatError, IntegrityError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
@@ -129,10 +130,11 @@ class _Plan:
                 raise IntegrityError("a layout names a tensor that its checkpoint lacks")
             tensor = read_tensor(self._store, entry.id)
             size = tensor.content.size
+            word = 1 if tensor.dtype in KNOWN else tensor.content.word
             self._extents.append(
                 Extent(
                     part.name, tensor.dtype, tensor.shape, at, size,
-                    part.big_endian, part.transposed, tensor.content.word,
+                    part.big_endian, part.transposed, word,
                 )
             )  # fmt: skip
             new = self._given.get(part.name)
