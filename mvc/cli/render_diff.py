@@ -20,9 +20,11 @@ def lines(result: DiffResult, paper: Paper, order: Order | None = None) -> Itera
     order = order or Order()
     if not result.files:
         return
-    yield from _title(result, paper)
-    for file in result.files:
-        yield ""
+    titled = list(_title(result, paper))
+    yield from titled
+    for place, file in enumerate(result.files):
+        if titled or place:
+            yield ""
         yield _header(file, paper)
         if file.tensors is not None:
             yield from render_structure.model(file, paper)
@@ -74,11 +76,14 @@ def name_lines(result: DiffResult) -> Iterator[str]:
 
 
 def _title(result: DiffResult, paper: Paper) -> Iterator[str]:
-    ends = [
+    ends = [(end and end.path) for end in (result.files[0].old, result.files[0].new)]
+    if [result.old.path, result.new.path] == ends:
+        return
+    names = [
         escaped(end.name) + (f" ({short(end.commit)})" if end.commit else "")
         for end in (result.old, result.new)
     ]
-    yield paper.style(f"{ends[0]} {paper.arrow} {ends[1]}", "dim")
+    yield paper.style(f"{names[0]} {paper.arrow} {names[1]}", "dim")
 
 
 def _header(file: FileDiff, paper: Paper) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from mvc.base.escape import escaped
 from mvc.cli.paper import Paper
 from mvc.cli.render_weights import LEAST_NAME
-from mvc.diff.findings import FieldChange, GraphDiff, Operator, OperatorChange, TokenDiff
-from mvc.diff.structure import Recoded, Status
+from mvc.diff.findings import (
+    FieldChange,
+    GraphDiff,
+    Operator,
+    OperatorChange,
+    Renamed,
+    TokenDiff,
+)
+from mvc.diff.structure import Described, Recoded, Status
+from mvc.diff.summary import MOST_MOVES
 from mvc.ops.diff import FileDiff, TensorDiff
 
 MARKS: dict[Status, str] = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
@@ -17,8 +26,15 @@ COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
 MOST = 40
 """Lines of one kind; more of them say less than their number does."""
 
-Entry = tuple[str, str, str]
 Row = tuple[str, str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    mark: str
+    name: str
+    text: str
+    was: str | None = None
 
 
 def model(file: FileDiff, paper: Paper) -> Iterator[str]:
@@ -46,29 +62,38 @@ def arrows(text: str, paper: Paper) -> str:
 
 
 def _tensors(tensors: TensorDiff, paper: Paper) -> Iterator[str]:
-    groups: list[tuple[str, list[Entry]]] = [
-        (
-            "renamed",
-            [
-                (">", f"{item.old_name} {paper.arrow} {item.name}", kind(item.dtype, item.shape))
-                for item in tensors.renamed
-            ],
-        ),
-        ("added", [("+", item.name, kind(item.dtype, item.shape)) for item in tensors.added]),
-        ("removed", [("-", item.name, kind(item.dtype, item.shape)) for item in tensors.removed]),
-        ("reshaped", [("~", _named(item, paper), _told(item, paper)) for item in tensors.reshaped]),
-        ("recast", [("~", _named(item, paper), _told(item, paper)) for item in tensors.recast]),
-    ]
+    groups = _groups(tensors, paper)
     entries = [entry for _, group in groups for entry in group[:MOST]]
     if not entries:
         return
-    details = max(len(text) for _, _, text in entries)
+    details = max(len(entry.text) for entry in entries)
     room = max(LEAST_NAME, paper.width - 6 - details)
-    names = iter(paper.labels([name for _, name, _ in entries], room, 4))
+    names = iter(paper.labels([entry.name for entry in entries], room, 4))
     for what, group in groups:
-        for mark, _, text in group[:MOST]:
-            yield f"  {paper.style(f'{mark} {next(names)}', COLOURS[mark])}  {text}"
+        for entry in group[:MOST]:
+            shown = paper.style(f"{entry.mark} {next(names)}", COLOURS[entry.mark])
+            yield f"  {shown}  {entry.text}"
+            if entry.was is not None:
+                yield paper.style(f"      was {escaped(entry.was)}", "dim")
         yield from _more(len(group) - MOST, what, paper)
+
+
+def _groups(tensors: TensorDiff, paper: Paper) -> list[tuple[str, list[_Entry]]]:
+    """Return what is listed; of renames, those that no sentence sums up."""
+    renamed: Sequence[Renamed] = tensors.renamed if len(tensors.moves) > MOST_MOVES else ()
+    return [
+        ("renamed", [_entry(">", one, one.old_name) for one in renamed]),
+        ("added", [_entry("+", one) for one in tensors.added]),
+        ("removed", [_entry("-", one) for one in tensors.removed]),
+        *(
+            (what, [_Entry("~", one.name, _told(one, paper), one.old_name) for one in listed])
+            for what, listed in (("reshaped", tensors.reshaped), ("recast", tensors.recast))
+        ),
+    ]
+
+
+def _entry(mark: str, one: Described | Renamed, was: str | None = None) -> _Entry:
+    return _Entry(mark, one.name, kind(one.dtype, one.shape), was)
 
 
 def _more(number: int, what: str, paper: Paper) -> Iterator[str]:
@@ -87,10 +112,6 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _both(values: Sequence[str], paper: Paper) -> str:
     return f" {paper.arrow} ".join(dict.fromkeys(map(escaped, values)))
-
-
-def _named(item: Recoded, paper: Paper) -> str:
-    return f"{item.old_name} {paper.arrow} {item.name}" if item.old_name else item.name
 
 
 def recoded(item: Recoded, paper: Paper) -> str:

@@ -180,14 +180,15 @@ def test_equal_subtrees_are_not_entered_and_equal_tensors_not_decoded(
     two = VersionSide(project.repo, project.commit(model=new))
     entered: list[bytes] = []
     loaded: list[bytes] = []
-    read_tree, load_bytes = trees.read_tree, tensors_module.load_bytes
+    read_tree = trees.read_tree
+    load_both = tensors_module.load_bytes_of_both
     monkeypatch.setattr(
         trees, "read_tree", lambda store, wanted: entered.append(wanted) or read_tree(store, wanted)
     )
     monkeypatch.setattr(
         tensors_module,
-        "load_bytes",
-        lambda store, wanted, *rest: loaded.append(wanted) or load_bytes(store, wanted, *rest),
+        "load_bytes_of_both",
+        lambda store, wanted, *rest: loaded.extend(wanted) or load_both(store, wanted, *rest),
     )
     (change,) = changed_files(one, two)
     found = inside(change)

@@ -67,12 +67,8 @@ def test_the_report_shows_structure_then_weights_then_text(
 ) -> None:
     assert without_ids(shown(capsys, "HEAD~1..HEAD")) == [
         "",
-        "~ config.json  blob  13 B  +1 -1",
-        "  @@ -1,3 +1,3 @@",
-        "   {",
-        '  -  "a": 1',
-        '  +  "a": 2',
-        "   }",
+        "~ config.json  blob  13 B  1 field differs",
+        "  ~ a: 1 → 2",
         "",
         "~ data.bin  blob  2 B → 3 B  bytes differ",
         "",
@@ -81,9 +77,10 @@ def test_the_report_shows_structure_then_weights_then_text(
         "- gone  removed  blob  5 B",
         "",
         "~ model.st  safetensors  8.24 kB → 8.36 kB",
+        "  1 row added to head.weight, the rest equal",
         "  + new          float16 [3]",
         "  - old          float32 [2]",
-        "  ~ head.weight  float32 [4, 30] → [5, 30]",
+        "  ~ head.weight  float32 [4, 30] → [5, 30]  rest equal",
         "  tensor                                shape  changed   ‖Δ‖  relative    cosine",
         "  encoder.layer.0.attention.query.bias     30     100%  1.37         -         -",
         "  encoder.layer.0.a…ntion.query.weight  30x30    25.0%   7.5     0.433  0.917644",
@@ -149,6 +146,11 @@ def test_json_has_every_number(two: Project, capsys: pytest.CaptureFixture[str])
             "new_dtype": "float32",
             "old_shape": [4, 30],
             "new_shape": [5, 30],
+            "old_name": None,
+            "cast": None,
+            "growth": {"axis": 0, "added": 1, "common": 120, "changed": 0, "end": "end"},
+            "same_words": False,
+            "transposed": False,
         }
     ]
     assert tensors["changed"][1] == {
@@ -156,6 +158,7 @@ def test_json_has_every_number(two: Project, capsys: pytest.CaptureFixture[str])
         "dtype": "float32",
         "shape": [30, 30],
         "bytes": 3600,
+        "old_name": None,
         "unit": "element",
         "elements": 900,
         "changed": 225,
@@ -186,6 +189,7 @@ def test_json_has_every_number(two: Project, capsys: pytest.CaptureFixture[str])
         "tensors_removed": 1,
         "tensors_reshaped": 1,
         "tensors_recast": 0,
+        "tensors_renamed": 0,
         "tensors_changed": 2,
         "tensors_unchanged": 1,
         "elements": 930,
@@ -230,7 +234,13 @@ def test_without_weights_no_word_is_read(
     text = shown(capsys, "HEAD~1", "HEAD", "--no-weights", "--", "model.st")
     assert "attention.query.bias       30\n" in text
     value = json.loads(shown(capsys, "HEAD~1", "HEAD", "--no-weights", "--json"))
-    assert set(value["files"][-1]["tensors"]["changed"][0]) == {"name", "dtype", "shape", "bytes"}
+    assert set(value["files"][-1]["tensors"]["changed"][0]) == {
+        "name",
+        "dtype",
+        "shape",
+        "bytes",
+        "old_name",
+    }
 
 
 def test_paths_and_globs_choose_files_and_tensors(two: Project) -> None:
@@ -312,7 +322,8 @@ def test_a_file_whose_tensors_are_equal_says_what_differs(
     project.commit(model=save(BASE, metadata={"epoch": "1"}))
     project.commit(model=save(BASE, metadata={"epoch": "2"}))
     text = shown(capsys, "HEAD~1", "HEAD")
-    assert "no tensor differs, other bytes do" in text
+    assert "no tensor differs\n" in text
+    assert '  __metadata__.epoch: "1" → "2"\n' in text
 
 
 def test_values_that_are_not_finite_are_counted(
