@@ -13,6 +13,7 @@ from mvc.cli.wording import size
 if TYPE_CHECKING:
     from mvc.objects.history import Commit
     from mvc.ops.diff import DiffResult, End
+    from mvc.ops.drift import DriftResult, Metric
 
 STDOUT = "-"
 
@@ -49,3 +50,11 @@ def write_diff(session: Session, target: str, result: DiffResult) -> None:
 
     commits = commit(result.old), commit(result.new)
     write_page(session, target, diff_page(result, as_json(result), commits))
+
+
+def write_drift(session: Session, target: str, found: DriftResult, metric: Metric) -> None:
+    """Write the page of a fleet's drift."""
+    from mvc.cli.drift_json import of_drift
+    from mvc.web.drift_page import drift_page
+
+    write_page(session, target, drift_page(found, of_drift(found, metric), metric))

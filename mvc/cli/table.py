@@ -17,6 +17,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("show", "Show a version, a model file or a directory."),
         "diff": ("diff", "Compare versions file by file and tensor by tensor."),
         "blame": ("blame", "Show which version changed each tensor last."),
+        "bisect": ("bisect", "Find the first bad version."),
+        "drift": ("drift", "Show how far versions are from a base, layer by layer."),
+        "tree": ("tree", "Draw where branches and devices come from."),
         "identify": ("identify", "Find the versions that hold exactly this file."),
         "verify-commit": (
             "verify_commit",
