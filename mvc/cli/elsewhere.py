@@ -11,7 +11,6 @@ _NOT_YET = {
     "rebase": "`mvc switch NEW` and `mvc cherry-pick OLD..BRANCH` put commits on top of another",
     "stash": "`mvc switch -c NAME` and `mvc commit` keep changes on a branch",
     "lfs": "nothing needs it: every file is stored whole or as a difference, however large",
-    "bisect": "`mvc log --oneline` lists the versions to try",
     "grep": "`mvc diff` and `mvc log -- FILE:TENSOR` look into files",
     "notes": "`mvc tag -a NAME -m TEXT` adds a text to a version",
     "worktree": _EXPORT,
