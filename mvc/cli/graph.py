@@ -2,26 +2,40 @@
 
 Every lane waits for a commit. A commit takes the leftmost lane that waits for it, and the others
 that do join it first. Its first parent goes on in that lane, further parents open lanes to the
-right of it. Commits must come after all their children.
+right of it. Lanes that wait for one commit join at once. Commits must come after all their
+children, and are easiest to read one line of history after another.
+
+The parents of a merge of a whole fleet get no lanes, which would be wider than any terminal: the
+first one goes on, and the others come as lines of their own.
 
 Lane `n` is drawn in column `2n`; a lane that moves by one goes through the column between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import zip_longest
 
 from mvc.base.ids import ObjectId
 
+Parents = tuple[ObjectId, ...]
+CROWD = 8
+"""Parents of a merge above which only the first gets a lane."""
+
 
 class Graph:
-    """Draws one commit after another."""
+    """Draws one commit after another; `near` has other parents for some, of those to be drawn."""
 
-    def __init__(self) -> None:
+    def __init__(self, near: Mapping[ObjectId, Parents] | None = None) -> None:
         self._lanes: list[ObjectId] = []
+        self._near = near or {}
 
-    def draw(self, item: ObjectId, parents: tuple[ObjectId, ...], text: list[str]) -> list[str]:
+    def draw(self, item: ObjectId, parents: Parents, text: list[str]) -> list[str]:
         """Return the lines of a commit with its text beside them."""
+        parents = self._near.get(item, parents)
+        if len(parents) > CROWD:
+            note = f"({len(parents) - 1} more parents: lines of their own, below)"
+            text, parents = [text[0], note, *text[1:]], parents[:1]
         before = self._join(item)
         if item not in self._lanes:
             self._lanes.append(item)
@@ -56,7 +70,7 @@ class Graph:
             del self._lanes[lane]
         return rows
 
-    def _follow(self, at: int, parents: tuple[ObjectId, ...]) -> list[str]:
+    def _follow(self, at: int, parents: Parents) -> list[str]:
         """Let the lanes wait for the parents of the commit in lane `at`."""
         if not parents:
             row = {2 * lane: "|" for lane in range(at)}
@@ -70,6 +84,8 @@ class Graph:
             row |= {2 * lane + 1: "\\" for lane in range(at, len(self._lanes))}
             self._lanes.insert(at + 1, parent)
             rows.append(_line(row))
+        for parent in parents:
+            rows += self._join(parent)
         return rows
 
 

@@ -14,6 +14,9 @@ from mvc.repo.refs import TAGS, short
 from mvc.repo.repository import Repository
 from mvc.repo.touching import Touched, Touching
 
+MOST_NEAR = 64
+"""Ancestors that a line of a part of history may lead to."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogRequest:
@@ -45,13 +48,34 @@ def touched(repo: Repository, request: LogRequest) -> Iterator[Touched]:
     if request.follow and not request.filters:
         raise UsageError("nothing to follow", hint="`mvc log --follow -- FILE` names a file")
     starts, excluded = bounds(repo, request)
-    sorted_ = request.topological or request.follow
-    order = history.topological if sorted_ else history.walk
+    order = history.topological if request.follow else history.walk
+    if request.topological:
+        order = history.by_line
     specs = [text or "." for text in request.filters]
     touching = Touching(repo, specs, starts, follow=request.follow)
     seen = map(touching.look, order(repo, starts, excluded))
     found = (item for item in seen if item is not None and _passes(request, item.version))
     return islice(found, request.limit)
+
+
+def nearest(repo: Repository, request: LogRequest) -> dict[ObjectId, tuple[ObjectId, ...]]:
+    """Return for each commit asked for the nearest of its ancestors that are asked for, too.
+
+    For drawing a part of history: a line goes on at what is shown next.
+    """
+    shown = {version.id for version in log(repo, request)}
+    everything = list(history.by_line(repo, *bounds(repo, request)))
+    # What a line leads to at a commit: itself, or what its parents lead to.
+    leads: dict[ObjectId, tuple[ObjectId, ...]] = {}
+    found: dict[ObjectId, tuple[ObjectId, ...]] = {}
+    for version in reversed(everything):
+        parents = repo.parents(version.id, version.commit)
+        below = dict.fromkeys(item for parent in parents for item in leads.get(parent, ()))
+        near = tuple(below)[:MOST_NEAR]
+        leads[version.id] = (version.id,) if version.id in shown else near
+        if version.id in shown:
+            found[version.id] = near
+    return found
 
 
 def decorations(repo: Repository) -> dict[ObjectId, tuple[str, ...]]:

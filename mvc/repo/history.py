@@ -71,6 +71,34 @@ def topological(
                     heapq.heappush(ready, (-versions[parent].commit.time, parent))
 
 
+def by_line(
+    repo: Repository, starts: Iterable[ObjectId], excluded: Iterable[ObjectId] = ()
+) -> Iterator[Version]:
+    """Yield what `topological` yields, one line of history after another, for drawing.
+
+    After a merge comes the whole line of its last parent, then that of the one before. Reads all
+    of it first.
+    """
+    versions = {version.id: version for version in walk(repo, starts, excluded)}
+    parents = {
+        item: [parent for parent in repo.parents(item, version.commit) if parent in versions]
+        for item, version in versions.items()
+    }
+    children = dict.fromkeys(versions, 0)
+    for each in parents.values():
+        for parent in each:
+            children[parent] += 1
+    # The walk gave the newest first; the last one of a stack comes first.
+    ready = [item for item in versions if not children[item]][::-1]
+    while ready:
+        item = ready.pop()
+        yield versions[item]
+        for parent in parents[item]:
+            children[parent] -= 1
+            if not children[parent]:
+                ready.append(parent)
+
+
 def is_ancestor(repo: Repository, older: ObjectId, newer: ObjectId) -> bool:
     """Tell whether `older` is `newer` or one of its ancestors."""
     return any(version.id == older for version in _all(repo, [newer]))

@@ -69,3 +69,24 @@ def test_every_history_is_drawn_with_one_star_a_commit(data: st.DataObject) -> N
         lines = graph.draw(ObjectId(bytes([number])), ids, ["text"])
         assert sum(line.count("*") for line in lines) == 1
         assert all(set(line.replace("text", "")) <= set("*|/\\ ") for line in lines)
+
+
+def test_a_merge_of_a_fleet_draws_its_devices_one_after_another() -> None:
+    devices = [chr(ord("A") + number) for number in range(20)]
+    history = [("m", "r" + "".join(devices)), *((name, "r") for name in devices), ("r", "")]
+    lines = drawn(*history).split("\n")
+    assert lines[:2] == ["* m", "| (20 more parents: lines of their own, below)"]
+    assert lines[2:6] == ["| * A", "|/", "| * B", "|/"]
+    assert max(map(len, lines[2:])) == 5
+
+
+def test_lanes_that_wait_for_one_commit_join_at_once() -> None:
+    history = (("m", "abc"), ("c", "r"), ("b", "r"), ("a", "r"), ("r", ""))
+    assert drawn(*history) == ("* m\n|\\\n|\\ \\\n| | * c\n| * | b\n| |/\n* | a\n|/\n* r")
+
+
+def test_of_a_part_of_history_lines_go_on_at_what_is_shown() -> None:
+    near = {ObjectId(b"c"): (ObjectId(b"a"),)}
+    graph = Graph(near)
+    lines = graph.draw(ObjectId(b"c"), (ObjectId(b"b"),), ["c"])
+    assert lines + graph.draw(ObjectId(b"a"), (), ["a"]) == ["* c", "* a"]
