@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mvc.base.errors import UsageError
 from mvc.cli.session import Session
 from mvc.cli.taking import finish, takes_of
+
+if TYPE_CHECKING:
+    from mvc.ops.merge_result import MergeResult
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -60,6 +63,7 @@ def run(
                 "--continue and --abort take no versions, and exclude each other",
                 hint=f"`mvc {verb} --continue`, or `mvc {verb} --abort`",
             )
+        done: tuple[MergeResult, ...]
         if given["abort"]:
             done = (resume.abort(session.repo, verb, session.progress),)
         else:

@@ -12,6 +12,9 @@ from mvc.cli.wording import local_time, number, short
 from mvc.objects.history import Commit
 from mvc.repo.history import Version
 
+SHOWN = 8
+"""Parents of a merge, and their weights, that stand in one line."""
+
 Names = dict[ObjectId, tuple[str, ...]]
 
 
@@ -79,7 +82,8 @@ def about(commit: Commit) -> list[str]:
     """Return who, when, and what is known of a commit."""
     lines = []
     if len(commit.parents) > 1:
-        lines.append("Merge:   " + " ".join(map(short, commit.parents)))
+        more = f" and {len(commit.parents) - SHOWN} more" if commit.parents[SHOWN:] else ""
+        lines.append("Merge:   " + " ".join(map(short, commit.parents[:SHOWN])) + more)
     if commit.base is not None:
         lines.append(f"Base:    {short(commit.base)}")
     lines.append(f"Author:  {escaped(commit.author)}")
@@ -89,9 +93,19 @@ def about(commit: Commit) -> list[str]:
         lines.append("Metrics: " + ", ".join(metrics))
     for title, pairs in (("Params: ", commit.params), ("Labels: ", commit.labels)):
         if pairs:
-            shown = (f"{escaped(key)}={_value(value)}" for key, value in pairs.items())
+            shown = (f"{escaped(key)}={_shown(key, value)}" for key, value in pairs.items())
             lines.append(f"{title} {', '.join(shown)}")
     return lines
+
+
+def _shown(key: str, value: object) -> str:
+    """Return the value of a param; the weights of a fleet are for `show` to list."""
+    text = _value(value)
+    if not key.startswith("merge.weights"):
+        return text
+    weights = text.split(",")
+    more = f",... ({len(weights)} in all)" if weights[SHOWN:] else ""
+    return ",".join(weights[:SHOWN]) + more
 
 
 def _value(value: object) -> str:

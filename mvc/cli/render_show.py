@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from mvc.base.ids import ObjectId
 from mvc.cli.escape import escaped
 from mvc.cli.render_log import Lines, indented
 from mvc.cli.session import Session
-from mvc.cli.wording import counted, local_time, percent, size
+from mvc.cli.wording import counted, local_time, percent, short, size
+from mvc.objects.history import Commit
 from mvc.ops.log import decorations
 from mvc.ops.ls_tree import Row
 from mvc.ops.show import FileChange, Shown, ShownBlob, ShownCheckpoint, ShownCommit
@@ -54,12 +56,42 @@ def _commit(session: Session, item: ShownCommit) -> Iterator[str]:
         yield f"Author:  {escaped(item.tag.author)}"
         yield f"Date:    {local_time(item.tag.time)}"
         yield from ("", *indented(item.tag.message), "")
-    yield from Lines(session, decorations(session.repo)).of(Version(item.id, item.commit))
+    names = decorations(session.repo)
+    yield from Lines(session, names).of(Version(item.id, item.commit))
     yield ""
+    yield from _parents(session, item.commit, names)
     for change in item.changes:
         yield session.style(f"  {change.status + ':':<10}", _STYLES[change.status]) + _sizes(change)
     if not item.changes:
         yield "  no file changed"
+
+
+def _parents(
+    session: Session, commit: Commit, names: dict[ObjectId, tuple[str, ...]]
+) -> Iterator[str]:
+    """Yield the versions that a merge combined, each with its weight."""
+    weights = merge_weights(commit)
+    if not weights:
+        return
+    width = max(6, *map(len, weights))
+    yield f"  {'weight':>{width}}  version"
+    for parent, weight in zip(commit.parents, weights, strict=True):
+        known = ", ".join(map(escaped, names.get(parent, ())))
+        told = f" ({known})" if known else ""
+        at = session.style(short(parent), "yellow")
+        yield f"  {escaped(weight):>{width}}  {at}{told}"
+    yield ""
+
+
+def merge_weights(commit: Commit) -> list[str]:
+    """Return the weights that a commit says its parents were merged with, one each, or none."""
+    pieces: list[str] = []
+    while isinstance(
+        piece := commit.params.get("merge.weights" + (f".{len(pieces) + 1}" if pieces else "")), str
+    ):
+        pieces.append(piece)
+    found = "".join(pieces).split(",")
+    return found if pieces and len(found) == len(commit.parents) else []
 
 
 def _sizes(change: FileChange) -> str:

@@ -8,10 +8,27 @@ from mvc.base import fileio
 from mvc.base.errors import MvcError
 from mvc.base.ids import ObjectId
 from mvc.objects.tree import Entry
+from mvc.repo import merging
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known
 from mvc.repo.tracking import Tracking, tracking
 from mvc.repo.worktree import Changes, Worktree
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A merge, cherry-pick or revert that stopped, or was cut off (not `written`).
+
+    `conflicts` are (path, tensor); `edited` the files among them that were edited since, which
+    decides them. `todo` counts commits still to be picked.
+    """
+
+    verb: str
+    names: tuple[str, ...]
+    conflicts: tuple[tuple[str, str | None], ...]
+    edited: tuple[str, ...]
+    written: bool
+    todo: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +37,7 @@ class StatusResult:
 
     `renamed` pairs those of `deleted` and `added` that are known to have the same content.
     `reduced` are the files at reduced precision, which no commit takes up. `upstream` is how the
-    branch stands to what it follows, as far as was fetched.
+    branch stands to what it follows, as far as was fetched. `under_way` is a merge that stopped.
     """
 
     branch: str | None
@@ -33,6 +50,7 @@ class StatusResult:
     renamed: tuple[tuple[str, str], ...] = ()
     reduced: tuple[str, ...] = ()
     upstream: Tracking | None = None
+    under_way: UnderWay | None = None
 
 
 def status(repo: Repository) -> StatusResult:
@@ -56,7 +74,27 @@ def status(repo: Repository) -> StatusResult:
         _renamed(tree, files, changes),
         changes.reduced,
         tracking(repo, head.branch, head.commit) if head.branch else None,
+        under_way=_under_way(repo, tree),
     )
+
+
+def _under_way(repo: Repository, tree: Worktree) -> UnderWay | None:
+    found = merging.load(repo)
+    if found is None:
+        return None
+    files = {path: entry for path, entry in found.files.items() if entry is not None}
+    about = dict.fromkeys(item.path for item in found.conflicts)
+    if missing := [path for path in about if path not in found.files]:
+        ours = tree.files_of(found.task.ours)
+        files |= {path: ours[path] for path in missing if path in ours}
+    edited = tuple(
+        path
+        for path in about
+        if found.written and path in files and not tree.has(path, files[path])
+    )
+    conflicts = tuple((item.path, item.tensor) for item in found.conflicts)
+    names = found.task.names[1:]
+    return UnderWay(found.verb, names, conflicts, edited, found.written, len(found.todo))
 
 
 def _renamed(

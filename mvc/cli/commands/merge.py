@@ -82,6 +82,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     session: Session,
+    /,
     versions: tuple[str, ...],
     go_on: bool,
     abort: bool,

@@ -29,7 +29,7 @@ from mvc.cli.taking import WithTakes
 @pass_session
 @click.pass_context
 def command(
-    ctx: click.Context, session: Session, versions: tuple[str, ...], as_json: bool, **given: Any
+    ctx: click.Context, session: Session, /, versions: tuple[str, ...], as_json: bool, **given: Any
 ) -> None:
     """Take back what commits changed.
 

@@ -11,6 +11,7 @@ import click
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.escape import escaped
 from mvc.cli.render_tracking import followed, standing
+from mvc.cli.render_under_way import under_way_lines, under_way_shape
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import short
 
@@ -38,7 +39,8 @@ def command(session: Session, brief: bool, porcelain: bool, as_json: bool) -> No
         head = found.head.hex() if found.head else None
         renamed = [{"from": old, "to": new} for old, new in found.renamed]
         about = followed(found.upstream)
-        session.json({**asdict(found), "head": head, "renamed": renamed, "upstream": about})
+        facts = {**asdict(found), "head": head, "renamed": renamed, "upstream": about}
+        session.json({**facts, "under_way": under_way_shape(found.under_way)})
     elif brief or porcelain:
         for letter, name in _LETTERS:
             for path in getattr(found, name):
@@ -58,13 +60,17 @@ def _where(session: Session, found: StatusResult) -> None:
         session.write("No commits yet")
     if found.upstream is not None:
         session.write(standing(found.upstream))
+    if found.under_way is not None:
+        for line in under_way_lines(found.under_way):
+            session.write(line)
 
 
 def _long(session: Session, found: StatusResult) -> None:
     _where(session, found)
     if not found.clean:
-        session.write("\nChanges that `mvc commit` will record:")
-        if found.modified or found.deleted:
+        way = f"{found.under_way.verb} --continue" if found.under_way else "commit"
+        session.write(f"\nChanges that `mvc {way}` will record:")
+        if (found.modified or found.deleted) and found.under_way is None:
             session.write("  (`mvc restore FILE` drops them)")
         if found.added:
             session.write("  (`mvc rm --cached FILE` stops tracking)")
@@ -79,7 +85,7 @@ def _long(session: Session, found: StatusResult) -> None:
         session.write("  (`mvc restore FILE` brings all bits back)")
         for path in found.reduced:
             session.write(f"    {escaped(session.from_here(path))}")
-    if found.clean:
+    if found.clean and found.under_way is None:
         _nothing(session, found)
 
 
