@@ -49,7 +49,6 @@ def test_status_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "renamed": [],
         "reduced": [],
         "upstream": None,
-        "bisecting": False,
         "under_way": None,
     }
     mvc.write("a.txt", "a")
