@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mvc._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from mvc.api import Repository, Stats, Version
+    from mvc.api import MergeResult, Repository, Stats, Version
     from mvc.base.errors import (
         FormatError,
         IntegrityError,
@@ -28,6 +28,7 @@ __all__ = [
     "FormatError",
     "IntegrityError",
     "LimitError",
+    "MergeResult",
     "MissingObjectError",
     "MvcError",
     "NegativeAnswer",
@@ -48,5 +49,5 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: the command line must start fast."""
     if name not in __all__:
         raise AttributeError(f"module 'mvc' has no attribute {name!r}")
-    home = "mvc.api" if name in ("Repository", "Stats", "Version") else "mvc.base.errors"
+    home = "mvc.base.errors" if name.endswith(("Error", "Answer")) else "mvc.api"
     return getattr(import_module(home), name)

@@ -7,7 +7,7 @@ arrays = repo.load(version)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from mvc.repo.repository import Repository as _Repository
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mvc.ops.merge_result import Dispute, MergedFile
+    from mvc.ops.merge_result import MergeResult as _MergeResult
     from mvc.repo.arrays import TensorFile
     from mvc.repo.holdings import Tally, VersionUse
     from mvc.store.tails import TailSource
@@ -65,6 +67,38 @@ class Stats:
     by_cause: dict[str, Tally]
     depth: dict[int, Tally]
     versions: dict[str, VersionUse]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeParent:
+    """A version that was merged, under the name it was given by; `weight` None: not weighed."""
+
+    name: str
+    commit: str
+    weight: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What a merge, cherry-pick or revert did; the fields are those of --json (docs/merge.md).
+
+    `status` is `same`, `forward`, `merged`, `conflicts`, `stopped` or `aborted`. Each of `files`
+    has `path`, `result`, `taken`, `computed`, `conflicts`, `remarks`; each of `conflicts` has
+    `path`, `tensor`, `why`, `sides`.
+    """
+
+    status: str
+    branch: str | None
+    old: str | None
+    commit: str | None
+    tree: str | None
+    bases: tuple[str, ...]
+    parents: tuple[MergeParent, ...]
+    message: str
+    params: dict[str, Scalar]
+    files: tuple[MergedFile, ...]
+    conflicts: tuple[Dispute, ...]
+    remarks: tuple[str, ...]
 
 
 class Repository:
@@ -181,6 +215,97 @@ class Repository:
                 dict(commit.labels),
             )
 
+    def merge(
+        self,
+        *revisions: str,
+        strategy: str | None = None,
+        options: Mapping[str, Scalar] | None = None,
+        weights: Sequence[float] | None = None,
+        weight_by: str | None = None,
+        rules: str | Path | None = None,
+        include_head: bool = False,
+        into: str | None = None,
+        message: str = "",
+        dry_run: bool = False,
+    ) -> MergeResult:
+        """Merge versions, or those that patterns such as `devices/*` name, into a branch.
+
+        That is the current one and its files, or `into`, which then leaves all files alone. What
+        `strategy` does, its `options` and `rules` (the path of a TOML file) tells docs/merge.md.
+        `weights` are one number a version, or `weight_by` names a metric or param of each.
+        Conflicts are no error: with files they wait for `resume` or `abort`.
+
+        Raises mvc.NegativeAnswer where uncommitted work is in the way or histories are unrelated,
+        mvc.RemoteMovedError where the branch moved meanwhile, mvc.NotFoundError, mvc.UsageError.
+        """
+        from mvc.ops.merge import MergeRequest, merge
+        from mvc.ops.merge_rules import read_rules
+
+        request = MergeRequest(
+            revisions,
+            strategy,
+            dict(options or {}),
+            None if weights is None else tuple(weights),
+            weight_by,
+            read_rules(Path(rules).absolute()) if rules is not None else "",
+            include_head=include_head,
+            into=into,
+            message=message,
+            dry_run=dry_run,
+        )
+        return _merged(merge(self._inner, request))
+
+    def cherry_pick(
+        self, *revisions: str, scale: float = 1.0, parent: int | None = None, message: str = ""
+    ) -> tuple[MergeResult, ...]:
+        """Add `scale` times what each commit changed to the current version; a result for each.
+
+        Of a merge, `parent` (from 1) is what it is compared with. Conflicts stop at the first and
+        wait for `resume` or `abort`. Raises what `merge` does.
+        """
+        from mvc.ops.cherry_pick import cherry_pick
+        from mvc.ops.picking import PickRequest
+
+        request = PickRequest(revisions, scale, parent, message)
+        return tuple(map(_merged, cherry_pick(self._inner, request)))
+
+    def revert(
+        self, *revisions: str, scale: float = 1.0, parent: int | None = None, message: str = ""
+    ) -> tuple[MergeResult, ...]:
+        """Take back `scale` times what each commit changed; else as `cherry_pick`."""
+        from mvc.ops.picking import PickRequest
+        from mvc.ops.revert import revert
+
+        request = PickRequest(revisions, scale, parent, message)
+        return tuple(map(_merged, revert(self._inner, request)))
+
+    def resume(
+        self, verb: str = "merge", take: Mapping[str, str] | str | None = None, message: str = ""
+    ) -> tuple[MergeResult, ...]:
+        """End a merge (or `cherry-pick`, `revert`) that stopped for decisions.
+
+        `take` is what all conflicts become, such as `ours`, or what those in each `FILE[:GLOB]`
+        do: `{"model.safetensors:head.*": "average"}`. Files that were edited count as they are.
+        Raises mvc.NegativeAnswer if nothing is under way.
+        """
+        from mvc.ops.resume import ResumeRequest, resume
+        from mvc.repo.merging import Named, Take
+
+        if isinstance(take, str):
+            takes = (Take(Named(take)),)
+        else:
+            takes = tuple(Take(Named(name), (spec,)) for spec, name in (take or {}).items())
+        return tuple(map(_merged, resume(self._inner, verb, ResumeRequest(takes, message))))
+
+    def abort(self, verb: str = "merge") -> MergeResult:
+        """Bring branch and files back to where they were before what stopped.
+
+        Raises mvc.NegativeAnswer if nothing is under way.
+        """
+        from mvc.ops.resume import abort
+
+        return _merged(abort(self._inner, verb))
+
     def stats(self, *revisions: str) -> Stats:
         """Return what the repository takes, and why; with revisions, what they and theirs take.
 
@@ -252,3 +377,18 @@ class Repository:
         if not models:
             raise NotFoundError(f"{revision} has no file with tensors")
         raise UsageError(f"{revision} has {len(models)} models", hint=f"say which: {models[0]}")
+
+
+def _merged(found: _MergeResult) -> MergeResult:
+    return MergeResult(
+        found.status,
+        found.branch,
+        *(None if item is None else item.hex() for item in (found.old, found.commit, found.tree)),
+        tuple(item.hex() for item in found.bases),
+        tuple(MergeParent(item.name, item.commit.hex(), item.weight) for item in found.parents),
+        found.message,
+        dict(found.params),
+        found.files,
+        found.conflicts,
+        found.remarks,
+    )
