@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mvc.base.errors import NotFoundError, UsageError
+from mvc.base.ids import ObjectId
 from mvc.objects.history import Metric, Scalar
 from mvc.repo import revisions, trees
 from mvc.repo.history import walk
@@ -383,7 +384,9 @@ def _merged(found: _MergeResult) -> MergeResult:
     return MergeResult(
         found.status,
         found.branch,
-        *(None if item is None else item.hex() for item in (found.old, found.commit, found.tree)),
+        _hex(found.old),
+        _hex(found.commit),
+        _hex(found.tree),
         tuple(item.hex() for item in found.bases),
         tuple(MergeParent(item.name, item.commit.hex(), item.weight) for item in found.parents),
         found.message,
@@ -392,3 +395,7 @@ def _merged(found: _MergeResult) -> MergeResult:
         found.conflicts,
         found.remarks,
     )
+
+
+def _hex(item: ObjectId | None) -> str | None:
+    return None if item is None else item.hex()
