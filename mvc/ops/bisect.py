@@ -217,9 +217,8 @@ def _go(repo: Repository, known: Bisecting, step: Step, progress: Progress) -> S
         try:
             checkout(repo, target.hex(), detach=True, progress=progress)
         except NegativeAnswer as error:
-            raise NegativeAnswer(
-                error.message, hint="commit or `mvc restore` them, then `mvc bisect next`"
-            ) from error
+            error.hint = f"{error.hint}; then `mvc bisect next` goes there"
+            raise
     return replace(step, known=known)
 
 

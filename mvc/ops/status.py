@@ -8,7 +8,7 @@ from mvc.base import fileio
 from mvc.base.errors import MvcError
 from mvc.base.ids import ObjectId
 from mvc.objects.tree import Entry
-from mvc.repo import merging
+from mvc.repo import bisecting, merging
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known
 from mvc.repo.tracking import Tracking, tracking
@@ -38,6 +38,7 @@ class StatusResult:
     `renamed` pairs those of `deleted` and `added` that are known to have the same content.
     `reduced` are the files at reduced precision, which no commit takes up. `upstream` is how the
     branch stands to what it follows, as far as was fetched. `under_way` is a merge that stopped.
+    `bisecting`: a search for the first bad version is under way.
     """
 
     branch: str | None
@@ -51,6 +52,7 @@ class StatusResult:
     reduced: tuple[str, ...] = ()
     upstream: Tracking | None = None
     under_way: UnderWay | None = None
+    bisecting: bool = False
 
 
 def status(repo: Repository) -> StatusResult:
@@ -75,6 +77,7 @@ def status(repo: Repository) -> StatusResult:
         changes.reduced,
         tracking(repo, head.branch, head.commit) if head.branch else None,
         under_way=_under_way(repo, tree),
+        bisecting=bisecting.under_way(repo),
     )
 
 

@@ -11,7 +11,7 @@ from mvc.base.errors import IntegrityError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.objects.model import Content, Literal
-from mvc.repo import merging, trees
+from mvc.repo import bisecting, merging, trees
 from mvc.repo.metadata import read_blob, read_checkpoint, read_layout, read_tensor
 from mvc.repo.repository import Repository
 from mvc.repo.state import Known, State
@@ -29,6 +29,7 @@ def roots(repo: Repository, since: int = 0) -> list[ObjectId]:
         found.append(head)
     # A reflog may tell of what is long gone, and a working copy of what another machine had.
     noted = repo.refs.logged(since) + list(_tracked(repo)) + merging.reached(repo)
+    noted += bisecting.reached(repo)
     found += [item for item in noted if repo.store.index.kind(item) is not None]
     return list(dict.fromkeys(found))
 

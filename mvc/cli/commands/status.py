@@ -63,6 +63,8 @@ def _where(session: Session, found: StatusResult) -> None:
     if found.under_way is not None:
         for line in under_way_lines(found.under_way):
             session.write(line)
+    if found.bisecting:
+        session.write("Bisecting: `mvc bisect log` shows how far, `mvc bisect reset` ends it")
 
 
 def _long(session: Session, found: StatusResult) -> None:
