@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import (
     MIB,
@@ -83,27 +84,24 @@ def contenders(pair: Sequence[Path], folder: Path) -> tuple[dict[str, Contender]
     }, env
 
 
-def output(contender: Contender, env: dict[str, str]) -> dict[str, object]:
+def output(contender: Contender, env: dict[str, str]) -> dict[str, Any]:
     """Return what a contender prints."""
     done = subprocess.run(
         contender.command, cwd=contender.folder, env=env, capture_output=True, check=False
     )
     if done.returncode:
         raise CommandFailed(f"{' '.join(contender.command)}: {done.stderr.decode()[-500:]}")
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def check(found: dict[str, object], plain: dict[str, object]) -> int:
+def check(found: dict[str, Any], plain: dict[str, Any]) -> int:
     """Return how many tensors changed; raise Disagreement unless all numbers of both agree."""
-    (file,) = found["files"]  # type: ignore[misc]
+    (file,) = found["files"]
     for tensor in file["tensors"]["changed"]:
         expected = plain[tensor["name"]]
-        numbers = all(
-            _close(tensor[key], expected[key])  # type: ignore[index]
-            for key in NUMBERS
-        )
-        if not numbers or any(tensor[key] != expected[key] for key in COUNTS):  # type: ignore[index]
+        numbers = all(_close(tensor[key], expected[key]) for key in NUMBERS)
+        if not numbers or any(tensor[key] != expected[key] for key in COUNTS):
             raise Disagreement(f"{tensor['name']}: {tensor} is not {expected}")
     return len(file["tensors"]["changed"])
 

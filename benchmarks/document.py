@@ -69,6 +69,10 @@ SECTIONS = {
         ("benchmarks.sync", "--pair", "FAMILIES/full-fp32/step0000.safetensors",
          "FAMILIES/full-fp32/step0020.safetensors", "--refs", "10000", "--clone-mb", "400")
     ),
+    "diff": Section(
+        ("benchmarks.diff", "--pair", "FAMILIES/full-fp32/step0000.safetensors",
+         "FAMILIES/full-fp32/step0020.safetensors", "--repeats", "9")
+    ),
     "memory": Section(("benchmarks.memory", "--size-gb", "4", "--tensors", "64")),
     "startup": Section(("benchmarks.startup", "--repeats", "10")),
 }  # fmt: skip
