@@ -49,6 +49,24 @@ class Child(Pipes):
     def end(self) -> int:
         """Wait for the program, whose output has ended, and return its exit status."""
         until = time.monotonic() + PARTING_SECONDS
+        self._hear_out(until)
+        return self.kill(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Tell the program that nothing follows, hear it out, and wait until it is gone."""
+        stdin = self._process.stdin
+        if stdin is not None:
+            stdin.close()
+        until = time.monotonic() + PARTING_SECONDS
+        self._hear_out(until)
+        try:
+            self._process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+        self.kill(PARTING_SECONDS)
+
+    def _hear_out(self, until: float) -> None:
+        """Hear what it says while it runs, and what is left when it does not."""
         while self._said >= 0 and self._process.poll() is None and time.monotonic() < until:
             watched = select.poll()
             watched.register(self._said, select.POLLIN)
@@ -56,18 +74,6 @@ class Child(Pipes):
                 self._hear()
         while self._hear():
             pass
-        return self.kill(max(0.0, until - time.monotonic()))
-
-    def close(self) -> None:
-        """Tell the program that nothing follows, and wait until it is gone."""
-        stdin = self._process.stdin
-        if stdin is not None:
-            stdin.close()
-        try:
-            self._process.wait(PARTING_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.terminate()
-        self.kill(PARTING_SECONDS)
 
     def kill(self, patience: float = 0.0) -> int:
         """Make sure that the program is gone, and return its exit status."""
