@@ -50,6 +50,7 @@ def test_status_as_json_has_exactly_the_documented_fields(mvc: Console) -> None:
         "reduced": [],
         "upstream": None,
         "under_way": None,
+        "bisecting": False,
     }
     mvc.write("a.txt", "a")
     head = mvc.commit("a")
