@@ -292,11 +292,11 @@ class Repository:
         from mvc.ops.resume import ResumeRequest, resume
         from mvc.repo.merging import Named, Take
 
-        if isinstance(take, str):
-            takes = (Take(Named(take)),)
-        else:
-            takes = tuple(Take(Named(name), (spec,)) for spec, name in (take or {}).items())
-        return tuple(map(_merged, resume(self._inner, verb, ResumeRequest(takes, message))))
+        said = [Take(Named(take))] if isinstance(take, str) else []
+        if isinstance(take, Mapping):
+            said = [Take(Named(name), (spec,)) for spec, name in take.items()]
+        request = ResumeRequest(tuple(said), message)
+        return tuple(map(_merged, resume(self._inner, verb, request)))
 
     def abort(self, verb: str = "merge") -> MergeResult:
         """Bring branch and files back to where they were before what stopped.
