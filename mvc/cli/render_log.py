@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mvc.base.ids import ObjectId
 from mvc.cli.escape import escaped, escaped_lines
@@ -28,6 +28,7 @@ class Lines:
         *,
         oneline: bool = False,
         graph: bool = False,
+        near: Mapping[ObjectId, tuple[ObjectId, ...]] | None = None,
         judge: Judge | None = None,
     ) -> None:
         self._session = session
@@ -39,7 +40,7 @@ class Lines:
         if graph:
             from mvc.cli.graph import Graph
 
-            self._graph = Graph()
+            self._graph = Graph(near)
 
     def of(self, version: Version, below: Sequence[str] = ()) -> list[str]:
         """Return the lines of a commit, with what is to stand `below` it."""

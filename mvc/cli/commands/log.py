@@ -21,7 +21,7 @@ from mvc.cli.render_log import Lines
 from mvc.cli.render_signature import Judge
 from mvc.cli.session import Session, pass_session
 from mvc.cli.wording import parse_time
-from mvc.ops.log import LogRequest, decorations, touched
+from mvc.ops.log import LogRequest, decorations, nearest, touched
 from mvc.repo.touching import Touched
 
 if TYPE_CHECKING:
@@ -111,10 +111,13 @@ def command(
             found = [shape(item) for item in touched(repo, request)]
         session.json(found)
         return
-    lines = Lines(session, names, oneline=oneline, graph=graph, judge=judge)
 
     def rendered() -> Iterator[str]:
         with files_meant(session, "log", revision):
+            # Of a part of history, lines lead to what is shown next.
+            part = graph and (request.filters or request.author or request.since)
+            near = nearest(repo, request) if part else None
+            lines = Lines(session, names, oneline=oneline, graph=graph, near=near, judge=judge)
             for item in touched(repo, request):
                 yield from lines.of(item.version, changes.lines(item) if changes else [])
 
