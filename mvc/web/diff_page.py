@@ -11,7 +11,6 @@ from mvc.ops.diff import DiffResult
 from mvc.web import diff_view
 from mvc.web.page import render
 
-LISTS = ("added", "removed", "renamed", "reshaped", "recast", "changed")
 MOST_TEXT = 1 << 16
 
 
@@ -54,33 +53,50 @@ def _title(result: DiffResult) -> str:
 def shortened(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON with at most as many files and tensors as the page may show.
 
-    Where something is left out, `omitted` beside the list says how many; of changed tensors those
-    stay that changed most.
+    Where a list was cut, `omitted` beside it says by how many items; of tensors and layers those
+    stay that changed most. Long texts are cut as well.
     """
     files = document["files"]
     models = sum(file["tensors"] is not None for file in files[: diff_view.MOST_FILES])
     room = max(diff_view.LEAST_ROWS, diff_view.MOST_ROWS // max(1, models))
-    kept = [_shortened_file(file, room) for file in files[: diff_view.MOST_FILES]]
+    kept = [_cut(file, room) for file in files[: diff_view.MOST_FILES]]
     omitted = len(files) - len(kept)
-    return {**document, "files": kept, **({"omitted": omitted} if omitted else {})}
+    return {**document, "files": kept, **({"omitted": {"files": omitted}} if omitted else {})}
 
 
-def _shortened_file(file: Mapping[str, Any], room: int) -> dict[str, Any]:
-    tensors, text = file["tensors"], file["text"]
-    if text is not None and len(text) > MOST_TEXT:
-        file = {**file, "text": text[:MOST_TEXT], "omitted": {"text": len(text) - MOST_TEXT}}
-    if tensors is None:
-        return dict(file)
-    found: dict[str, Any] = {**tensors}
-    omitted = {}
-    for name in LISTS:
-        items = tensors.get(name, [])
-        if len(items) > room:
-            omitted[name] = len(items) - room
-            places = sorted(range(len(items)), key=lambda at: -_relative(items[at]))[:room]
-            found[name] = [items[at] for at in sorted(places)]
-    return {**file, "tensors": {**found, **({"omitted": omitted} if omitted else {})}}
+def _cut(item: Any, room: int) -> Any:
+    """Return a value of the JSON whose lists and texts are no longer than there is room for."""
+    if isinstance(item, Mapping):
+        omitted = {
+            key: excess
+            for key, value in item.items()
+            if (excess := _length(value) - _most(value, room)) > 0
+        }
+        found = {key: _cut(value, room) for key, value in item.items()}
+        return {**found, "omitted": omitted} if omitted else found
+    if isinstance(item, str):
+        return item[:MOST_TEXT]
+    if not _countable(item):
+        return item
+    if len(item) > room:
+        places = sorted(range(len(item)), key=lambda at: -_relative(item[at]))[:room]
+        item = [item[at] for at in sorted(places)]
+    return [_cut(each, room) for each in item]
 
 
-def _relative(item: Mapping[str, Any]) -> float:
-    return item.get("relative_l2") or 0.0
+def _countable(value: Any) -> bool:
+    """Tell whether a value is a list of things; numbers, as in a shape or a histogram, are not."""
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping | str)
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str) or _countable(value) else 0
+
+
+def _most(value: Any, room: int) -> int:
+    return MOST_TEXT if isinstance(value, str) else room
+
+
+def _relative(item: Any) -> float:
+    found = item.get("relative_l2") if isinstance(item, Mapping) else None
+    return found or 0.0

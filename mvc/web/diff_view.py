@@ -11,14 +11,14 @@ from mvc.diff.layers import summed
 from mvc.diff.sides import BLOB
 from mvc.diff.structure import Recoded
 from mvc.objects.history import Commit
-from mvc.ops.diff import ChangedTensor, DiffResult, End, FileDiff, TensorDiff
+from mvc.ops.diff import WORKTREE, ChangedTensor, DiffResult, End, FileDiff, TensorDiff
 from mvc.web import histogram
 from mvc.web.grid import Cell, grids
 from mvc.web.heat import LEVELS, Scale
 from mvc.web.wording import figure, inexact
 
 MOST_FILES = 400
-MOST_ROWS = 3000
+MOST_ROWS = 2000
 LEAST_ROWS = 20
 MOST_ENTRIES = 1000
 MOST_LINES = 500
@@ -149,7 +149,8 @@ class Section:
 def side(end: End, commit: Commit | None) -> Facts:
     """Return what the head of the page says of a side."""
     if commit is None:
-        return Facts(end.name, "", "files as they lie in the working copy", "")
+        here = "files as they lie in the working copy" if end.name == WORKTREE else ""
+        return Facts(end.name, "", here, "")
     about = f"{iso_time(commit.time)[:16].replace('T', ' ')} · {commit.author}"
     message = commit.message.strip().partition("\n")[0]
     return Facts(end.name, short(end.commit), about, message)
