@@ -69,7 +69,7 @@ def begin(repo: Repository, tree: Worktree, found: Merging, progress: Progress =
     """Take the steps from 2 on; return how many files were written."""
     reduced = {
         path: known.precision
-        for path in found.files
+        for path in {*found.files, *(item.path for item in found.conflicts)}
         if isinstance(known := tree.state.files.get(path), Known) and known.precision
     }
     found = replace(found, reduced=reduced)
