@@ -50,6 +50,7 @@ def stat_lines(result: DiffResult, paper: Paper, order: Order | None = None) -> 
         return
     for file in result.files:
         yield _header(file, paper)
+        yield from render_structure.sentences(file, paper)
         if file.tensors is not None:
             yield from _stat(file.tensors, order or Order(), paper)
     yield from _totals(result)

@@ -26,6 +26,9 @@ COLOURS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan", "@": "cyan"}
 MOST = 40
 """Lines of one kind; more of them say less than their number does."""
 
+FEW = 8
+"""The same where layers are what is shown."""
+
 Row = tuple[str, str, int, str]
 
 
@@ -37,10 +40,15 @@ class _Entry:
     was: str | None = None
 
 
-def model(file: FileDiff, paper: Paper) -> Iterator[str]:
-    """Yield what happened to a model, then its tensors and operators that came, went or changed."""
+def sentences(file: FileDiff, paper: Paper) -> Iterator[str]:
+    """Yield what happened to a file."""
     for sentence in file.summary:
         yield f"  {paper.style(arrows(escaped(sentence), paper), 'bold')}"
+
+
+def model(file: FileDiff, paper: Paper) -> Iterator[str]:
+    """Yield what happened to a model, then its tensors and operators that came, went or changed."""
+    yield from sentences(file, paper)
     if file.tensors is not None:
         yield from _tensors(file.tensors, paper)
     if file.graph is not None:
@@ -83,7 +91,7 @@ def _groups(tensors: TensorDiff, paper: Paper) -> list[tuple[str, list[_Entry]]]
     renamed: Sequence[Renamed] = tensors.renamed if len(tensors.moves) > MOST_MOVES else ()
     return [
         ("renamed", [_entry(">", one, one.old_name) for one in renamed]),
-        ("added", [_entry("+", one) for one in tensors.added]),
+        ("added", [_entry("+", one) for one in _unexplained(tensors)]),
         ("removed", [_entry("-", one) for one in tensors.removed]),
         *(
             (what, [_Entry("~", one.name, _told(one, paper), one.old_name) for one in listed])
@@ -138,22 +146,37 @@ def _told(item: Recoded, paper: Paper) -> str:
 
 
 def rows(tensors: TensorDiff, paper: Paper) -> list[Row]:
-    """Return (name, text, bytes, mark) of tensors that came, went, or got another form."""
-    found: list[Row] = [
-        (item.name, f"renamed {kind(item.dtype, item.shape)}", item.bytes, ">")
-        for item in tensors.renamed[:MOST]
-    ]
-    found += [
-        (item.name, f"added {kind(item.dtype, item.shape)}", item.bytes, "+")
-        for item in tensors.added[:MOST]
-    ]
-    found += [
-        (item.name, f"removed {kind(item.dtype, item.shape)}", item.bytes, "-")
-        for item in tensors.removed[:MOST]
-    ]
-    for item in (*tensors.reshaped[:MOST], *tensors.recast[:MOST]):
-        found.append((item.name, recoded(item, paper), item.new_bytes, "~"))
+    """Return (name, text, bytes, mark) of tensors that came, went, or got another form.
+
+    Of each kind the first few: what they have in common is said in sentences.
+    """
+    found: list[Row] = []
+    for what, mark, listed in (
+        ("added", "+", _unexplained(tensors)),
+        ("removed", "-", tensors.removed),
+    ):
+        found += [
+            (one.name, f"{what} {kind(one.dtype, one.shape)}", one.bytes, mark)
+            for one in listed[:FEW]
+        ]
+        found += _rest(listed, what)
+    for what, changed in (("reshaped", tensors.reshaped), ("recast", tensors.recast)):
+        found += [(item.name, recoded(item, paper), item.new_bytes, "~") for item in changed[:FEW]]
+        found += _rest(changed, what)
     return found
+
+
+def _rest(listed: Sequence[Described | Recoded], what: str) -> list[Row]:
+    left = listed[FEW:]
+    size = sum(item.new_bytes if isinstance(item, Recoded) else item.bytes for item in left)
+    return [(f"{len(left)} more", what, size, "")] if left else []
+
+
+def _unexplained(tensors: TensorDiff) -> list[Described]:
+    """Return what was added, without the scales and zero points of quantised tensors."""
+    casts = [item.cast for item in tensors.recast if item.cast]
+    known = {cast.scale for cast in casts} | {cast.zero_point for cast in casts}
+    return [item for item in tensors.added if item.name not in known]
 
 
 def _operators(graph: GraphDiff, paper: Paper) -> Iterator[str]:

@@ -14,7 +14,7 @@ from mvc.diff.joined import Joined
 from mvc.diff.results import ChangedTensor, DiffRequest, FileDiff, FileEnd, TensorDiff
 from mvc.diff.sides import BLOB, File
 from mvc.diff.structure import FileChange, Pair, compare_tensors
-from mvc.diff.summary import about_fields, about_graph, about_tokens, sentences
+from mvc.diff.summary import about_fields, about_graph, about_tokens, about_weights, sentences
 from mvc.diff.text import MAX_TEXT, as_text, unified
 from mvc.diff.weights import Weights, measure
 from mvc.repo.selection import Selection
@@ -110,7 +110,8 @@ def _model(plain: FileDiff, files: tuple[File, File], tensors: TensorDiff) -> Fi
         if bones[0] is not None and bones[1] is not None:
             header = headers.compare_metadata(names[0], (bones[0], bones[1]))
             graph = headers.compare_graphs(names[0], (bones[0], bones[1]), _new_names(tensors))
-    summary = (*tensors.summary, *about_graph(graph), *about_fields(header))
+    weights = about_weights(item.weights for item in tensors.changed)
+    summary = (*tensors.summary, *weights, *about_graph(graph), *about_fields(header))
     return replace(plain, tensors=tensors, header=header, graph=graph, summary=summary)
 
 

@@ -11,10 +11,15 @@ from itertools import groupby
 
 from mvc.diff.findings import Cast, FieldChange, GraphDiff, Growth, Move, TokenDiff
 from mvc.diff.structure import Described, Recoded, TensorChanges
+from mvc.diff.weights import Weights
 
 MOST_MOVES = 4
 MOST_KINDS = 4
 MOST_FIELDS = 8
+FEWEST = 64
+"""Elements of a tensor whose cosine says something."""
+
+UNLIKE = 0.1
 
 
 def sentences(found: TensorChanges) -> tuple[str, ...]:
@@ -124,6 +129,14 @@ def _grown(item: Recoded, growth: Growth) -> str:
         return f"{text}, the rest equal"
     share = 100 * growth.changed / growth.common
     return f"{text}, {share:.3g}% of the rest changed"
+
+
+def about_weights(changed: Iterable[Weights | None]) -> Iterator[str]:
+    """Say so where most of what changed has nothing of what it was."""
+    known = [one for one in changed if one is not None and one.elements >= FEWEST]
+    unlike = [one for one in known if one.cosine is not None and abs(one.cosine) < UNLIKE]
+    if 2 * sum(one.elements for one in unlike) > sum(one.elements for one in known):
+        yield f"{_tensors(len(unlike))} with nothing of the old values, cosine below {UNLIKE}"
 
 
 def about_graph(graph: GraphDiff | None) -> Iterator[str]:

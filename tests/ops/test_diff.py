@@ -95,6 +95,7 @@ def test_stat_has_one_line_a_layer(two: Project, capsys: pytest.CaptureFixture[s
     text = shown(capsys, "HEAD~1", "HEAD", "--stat", "--", "model.st")
     assert text.split("\n") == [
         "~ model.st  safetensors  8.24 kB → 8.36 kB",
+        "  1 row added to head.weight, the rest equal",
         "  new                              added float16 [3]               6 B",
         "  old                              removed float32 [2]             8 B",
         "  head.weight                      float32 [4, 30] → [5, 30]     600 B",

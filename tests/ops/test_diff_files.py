@@ -148,7 +148,7 @@ def test_metadata_of_a_file_is_named(project: Project) -> None:
     project.commit(m=save(BASE, metadata={"epoch": "1", "by": "x"}))
     project.commit(m=save(BASE, metadata={"epoch": "2"}))
     (file,) = diff(project.repo, DiffRequest(("HEAD~1", "HEAD"))).files
-    assert [(item.path, item.old, item.new) for item in file.header] == [
+    assert sorted((item.path, item.old, item.new) for item in file.header) == [
         ("__metadata__.by", '"x"', None),
         ("__metadata__.epoch", '"1"', '"2"'),
     ]
