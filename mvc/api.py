@@ -24,6 +24,9 @@ from mvc.repo.repository import Repository as _Repository
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mvc.ops.blame import BlamedFile
+    from mvc.ops.diff import DiffResult
+    from mvc.ops.history import PartChange
     from mvc.ops.merge_result import Dispute, MergedFile
     from mvc.ops.merge_result import MergeResult as _MergeResult
     from mvc.repo.arrays import TensorFile
@@ -216,6 +219,54 @@ class Repository:
                 dict(commit.labels),
             )
 
+    def diff(
+        self,
+        old: str = "HEAD",
+        new: str | None = None,
+        *,
+        paths: Sequence[str] = (),
+        weights: bool = True,
+        rank: bool = False,
+    ) -> DiffResult:
+        """Return what differs between two versions, or between a version and the working copy.
+
+        Both may be `REV:PATH`, one file of a version. `paths` are `PATH[:TENSOR_GLOB]`. Without
+        `weights` no weight is read: what differs is known, and not how far. `rank` asks for the
+        effective rank of each change. Ids in the result are bytes. Raises mvc.NotFoundError or
+        mvc.UsageError.
+        """
+        from mvc.ops.diff import DiffRequest, diff
+
+        names = (old,) if new is None else (old, new)
+        return diff(self._inner, DiffRequest(names, tuple(paths), weights=weights, rank=rank))
+
+    def blame(
+        self, file: str | None = None, revision: str = "HEAD", *, weights: bool = True
+    ) -> tuple[BlamedFile, ...]:
+        """Return who changed each tensor of a version last, of `FILE[:TENSOR_GLOB]` or all files.
+
+        Without `weights` nothing tells how far. Raises mvc.NotFoundError or mvc.IntegrityError.
+        """
+        from mvc.ops.blame import BlameRequest, blame
+
+        commit = revisions.resolve(self._inner, revision).hex()
+        paths = () if file is None else (file,)
+        request = BlameRequest((f"{commit}:",), paths, weights)
+        return blame(self._inner, request).files
+
+    def history(
+        self, file: str, tensors: str = "*", revision: str = "HEAD", *, weights: bool = True
+    ) -> Iterator[PartChange]:
+        """Yield the versions that changed tensors of a file, newest first, and what they did.
+
+        The file is followed through renames and other formats. Raises mvc.NotFoundError where there
+        is no such version.
+        """
+        from mvc.ops.history import history
+
+        spec = f"{file}:{tensors}"
+        return history(self._inner, spec, revision, weights=weights)
+
     def merge(
         self,
         *revisions: str,
@@ -399,3 +450,16 @@ def _merged(found: _MergeResult) -> MergeResult:
 
 def _hex(item: ObjectId | None) -> str | None:
     return None if item is None else item.hex()
+
+
+def diff_files(
+    old: str | Path, new: str | Path, *, weights: bool = True, rank: bool = False
+) -> DiffResult:
+    """Return what differs between two files, or two folders, that no repository needs to know.
+
+    See `Repository.diff`.
+    """
+    from mvc.ops.diff import DiffRequest
+    from mvc.ops.diff_files import diff_files as compare
+
+    return compare(Path(old), Path(new), DiffRequest(weights=weights, rank=rank))
