@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mvc._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from mvc.api import MergeResult, Repository, Stats, Version
+    from mvc.api import MergeResult, Repository, Stats, Version, diff_files
     from mvc.base.errors import (
         FormatError,
         IntegrityError,
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         TailAwayError,
         UsageError,
     )
+    from mvc.ops.diff import DiffResult
 
 __all__ = [
+    "DiffResult",
     "FormatError",
     "IntegrityError",
     "LimitError",
@@ -42,6 +44,7 @@ __all__ = [
     "UsageError",
     "Version",
     "__version__",
+    "diff_files",
 ]
 
 
@@ -50,4 +53,4 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'mvc' has no attribute {name!r}")
     home = "mvc.base.errors" if name.endswith(("Error", "Answer")) else "mvc.api"
-    return getattr(import_module(home), name)
+    return getattr(import_module("mvc.ops.diff" if name == "DiffResult" else home), name)

@@ -161,3 +161,26 @@ def test_a_description_that_cannot_be_kept_is_refused(repo: mvc.Repository, kind
     assert "\n" not in caught.value.message
     with pytest.raises(mvc.NotFoundError):
         next(repo.log())
+
+
+def test_versions_are_compared_as_dataclasses(tmp_path: Path) -> None:
+    weights = {"a.w": np.ones((4, 3), "f4"), "b": np.zeros(4, "f4")}
+    with mvc.Repository.init(tmp_path / "repo", author="Ada <ada@example.org>") as repo:
+        first = repo.commit(weights, "one")
+        second = repo.commit({**weights, "b": np.ones(4, "f4")}, "two")
+        (file,) = repo.diff(first, second).files
+        assert file.tensors is not None
+        (tensor,) = file.tensors.changed
+        assert tensor.weights is not None
+        assert (tensor.name, tensor.weights.l2, file.tensors.unchanged) == ("b", 2.0, 1)
+        (plain,) = repo.diff(first, second, weights=False).files
+        assert plain.tensors is not None
+        assert plain.tensors.changed[0].weights is None
+        (same,) = repo.diff(f"{first}:model.safetensors", f"{second}:model.safetensors").files
+        assert same.tensors == file.tensors
+        assert repo.diff(first, second, paths=["model.safetensors:a.*"]).files == ()
+        repo.export(tmp_path / "one", first)
+        repo.export(tmp_path / "two", second)
+    found = mvc.diff_files(tmp_path / "one", tmp_path / "two")
+    assert isinstance(found, mvc.DiffResult)
+    assert [item.path for item in found.files] == ["model.safetensors"]
