@@ -165,7 +165,8 @@ def on_disk(path: Path, name: str, progress: Progress = SILENT) -> tuple[End, Si
     """Return a file or folder on disk as a side called `name`; raise NotFoundError without one."""
     if not fileio.lexists(path):
         raise NotFoundError(
-            f"there is no file {name[:200]!r} on disk", hint="a stored one is written REV:PATH"
+            f"there is no file {name[:200]!r} on disk",
+            hint="check the name; a stored file is written REV:PATH",
         )
     return End(name, None, name), FolderSide(path.resolve(), progress)
 

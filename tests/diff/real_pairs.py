@@ -105,7 +105,7 @@ def write(cache: Path, page: Path) -> None:
     """Replace what a page shows by what its commands print now."""
     lines = page.read_text("utf-8").splitlines()
     found = list(shown(page))
-    os.environ["COLUMNS"] = "96"  # noqa: TID251
+    os.environ["COLUMNS"] = "112"  # noqa: TID251
     with tempfile.TemporaryDirectory() as folder:
         prepare(cache.resolve(), Path(folder))
         with contextlib.chdir(folder):

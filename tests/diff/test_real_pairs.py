@@ -43,7 +43,7 @@ def test_the_page_shows_what_is_printed(
     example: pages.Example, pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(pairs)
-    monkeypatch.setenv("COLUMNS", "96")
+    monkeypatch.setenv("COLUMNS", "112")
     difference = pages.Comparison().differs(example.shown, real_pairs.printed(example.command))
     assert difference is None, difference
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mvc.base.errors import UsageError
+from mvc.base.errors import NotFoundError, UsageError
 from mvc.cli.arguments import WithPaths, examples, files_meant, json_option, paths_after_dashes
 from mvc.cli.session import Session, pass_session
 
@@ -123,6 +123,7 @@ def command(
         check_target(session, html)
     paths = tuple(paths_after_dashes(ctx) or ())
     if not no_index:
+        _check_inside(session, revisions)
         paths = tuple(_from_root(session, text) for text in paths)
     request = DiffRequest(
         revisions,
@@ -154,6 +155,20 @@ def command(
         session.page(show(result, paper, order))
     if exit_code and result.files:
         ctx.exit(1)
+
+
+def _check_inside(session: Session, names: tuple[str, ...]) -> None:
+    """Where two files are named and there is no repository, say how to compare them."""
+    from mvc.base import fileio
+
+    try:
+        _ = session.repo
+    except NotFoundError as error:
+        if len(names) == 2 and all(fileio.lexists(session.path(name)) for name in names):
+            raise NotFoundError(
+                error.message, hint=f"two files without one: mvc diff --no-index {' '.join(names)}"
+            ) from error
+        raise
 
 
 def _outside(session: Session, request: DiffRequest) -> DiffResult:
