@@ -61,10 +61,9 @@ class _Family:
         self.main = self._main(found)
 
     def _main(self, found: Lineage) -> set[ObjectId]:
-        """Return the line that leads to the current branch, or to main."""
-        tip = next((node for node in found.nodes if _has(node, "HEAD")), None) or next(
-            (node for node in found.nodes if "main" in node.names), None
-        )
+        """Return the line that leads to main, or else to the current branch."""
+        tip = next((node for node in found.nodes if _has(node, "main")), None)
+        tip = tip or next((node for node in found.nodes if _has(node, "HEAD")), None)
         line: set[ObjectId] = set()
         while tip is not None:
             line.add(tip.id)
@@ -125,8 +124,9 @@ def _some(sides: Sequence[Node], family: _Family) -> tuple[list[Node], list[Node
     ends = [node for node in sides if node.id not in family.children]
     if len(ends) <= FEW:
         return list(sides), []
-    hidden = {node.id for node in ends[FEW - 2 :]}
-    return [node for node in sides if node.id not in hidden], ends[FEW - 2 :]
+    left_out = [node for node in ends if not _has(node, "HEAD")][FEW - 2 :]
+    hidden = {node.id for node in left_out}
+    return [node for node in sides if node.id not in hidden], left_out
 
 
 def _more(hidden: Sequence[Node]) -> str:
@@ -155,7 +155,7 @@ def _entry(turn: _Turn, family: _Family, sheet: Sheet) -> str:
         parts.append("merged into " + _named(into))
     message = escaped(node.commit.message.partition("\n")[0])
     text = "  ".join(parts)
-    room = sheet.width - len(lead) - len(name) - len(text) - 4
+    room = sheet.width - len(lead) - len(name) - len(text) - 5
     if len(message) > room:
         gap = "…" if sheet.unicode else "..."
         message = message[: room - len(gap)] + gap if room > 12 else ""
@@ -173,7 +173,7 @@ def _name(node: Node) -> str:
 
 
 def _has(node: Node, name: str) -> bool:
-    return any(each == name or each.startswith(f"{name} -> ") for each in node.names)
+    return any(name in each.split(" -> ") for each in node.names)
 
 
 def _order(node: Node) -> tuple[int, str]:
