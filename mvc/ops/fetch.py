@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from mvc.base.dtypes import check_precision
 from mvc.base.errors import MvcError, NotFoundError, UsageError
@@ -19,9 +20,10 @@ from mvc.repo.refs import BRANCHES, TAGS, Change
 from mvc.repo.remotes import Remote
 from mvc.repo.repository import Repository
 from mvc.repo.tracking import ahead_behind
+from mvc.store.locks import pinned
 from mvc.sync.fetch import fetched
 from mvc.sync.history import versions_between
-from mvc.sync.limits import MAX_BASES
+from mvc.sync.limits import MAX_BASES, MAX_CHANGES
 from mvc.sync.link import Link
 from mvc.sync.listing import EVERYTHING, Listing, few, listed
 from mvc.sync.memory import Fetched, Memory
@@ -29,6 +31,8 @@ from mvc.sync.quarantine import Quarantine, quarantine
 from mvc.sync.transfer import Sums
 
 MAX_DEPTH = 1 << 31
+MANY = 64
+"""Refs of one request from which on fewer versions are named that are here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,7 @@ class _Fetch:
         self._progress = progress
         self._depth = depth
         self._sums = Sums()
+        self._peeled: dict[ObjectId, ObjectId] = {}
 
     def run(self, request: FetchRequest, listing: Listing, memory: Memory) -> FetchResult:
         """Bring what was listed and let refs move."""
@@ -256,8 +261,18 @@ class _Fetch:
     ) -> FetchResult:
         """Bring versions and let refs move to them, some at a time."""
         done = list(rows)
-        for group in self._groups(wanted, listing):
-            done += self._group(group, listing.part_bytes)
+        waiting: list[_Wanted] = []
+        # What has come stays until a ref leads to it.
+        with pinned(self._repo.scratch):
+            try:
+                for group in self._groups(wanted, listing):
+                    self._group(group, listing.part_bytes)
+                    waiting += (item for item in group if item[2] != item[3])
+                    if len(waiting) >= MAX_CHANGES:
+                        done += self._move(waiting)
+                        waiting = []
+            finally:
+                done += self._move(waiting)
         order = {row.ref: row for row in sorted(done, key=lambda row: row.ref)}
         return FetchResult(
             self._remote.name,
@@ -278,10 +293,15 @@ class _Fetch:
 
     def _prune(self, stale: dict[str, ObjectId]) -> list[FetchedRef]:
         rows = []
+        refused = self._repo.refs.update_many(
+            (local, target, None, self._change(target, None, "pruned"))
+            for local, target in stale.items()
+        )
         for local, target in stale.items():
-            self._repo.refs.update(local, target, None, self._change(target, None, "pruned"))
             ref = BRANCHES + local.removeprefix(self._remote.tracking)
-            rows.append(FetchedRef(ref, local, target, None, "deleted"))
+            message = refused[local].message if local in refused else ""
+            status = "refused" if message else "deleted"
+            rows.append(FetchedRef(ref, local, target, None, status, message))
         return rows
 
     def _groups(self, wanted: list[_Wanted], listing: Listing) -> Iterator[list[_Wanted]]:
@@ -299,15 +319,14 @@ class _Fetch:
         if group:
             yield group
 
-    def _group(self, group: list[_Wanted], part_bytes: int) -> list[FetchedRef]:
-        tips = self._tips()
+    def _group(self, group: list[_Wanted], part_bytes: int) -> None:
+        tips = self._tips
         wants = list(dict.fromkeys(item[3] for item in group))
         if self._depth is None:
             wants = self._lacking(wants, tips)
         haves = self._haves(group, tips)
-        moving = [item for item in group if item[2] != item[3]]
         if not wants:
-            return self._move(moving)
+            return
         source = self._remote.name if self._held.heads else None
         with fetched(
             self._repo,
@@ -320,13 +339,13 @@ class _Fetch:
             source,
             self._depth,
         ) as sums:
-            rows = self._move(moving)
+            tips += wants
         self._sums.parts += sums.parts
         self._sums.bytes += sums.bytes
-        return rows
 
+    @cached_property
     def _tips(self) -> list[ObjectId]:
-        """Return where the refs here are, the likeliest to help first."""
+        """Where the refs here are, or will be, the likeliest to help first."""
         refs = self._repo.refs
         head = refs.head().commit
         order = (BRANCHES, self._remote.tracking, TAGS, "refs/")
@@ -339,26 +358,30 @@ class _Fetch:
     def _lacking(self, targets: list[ObjectId], tips: list[ObjectId]) -> list[ObjectId]:
         """Return the versions that no ref here leads to: of others all is here for certain."""
         store = self._repo.store
+        store.refresh()
         held = set(tips)
-        unsure = [item for item in targets if item not in held and store.kind(item) is not None]
+        here = {item for item in targets if store.index.kind(item) is not None}
+        unsure = [item for item in targets if item not in held and item in here]
         loose = set(unsure)
         if unsure:
             with suppress(MvcError):
                 loose = {item.id for item in versions_between(self._repo, unsure, tips)[0]}
         return [
-            item
-            for item in targets
-            if item not in held and (item in loose or store.kind(item) is None)
+            item for item in targets if item not in held and (item in loose or item not in here)
         ]
 
     def _haves(self, group: list[_Wanted], tips: list[ObjectId]) -> list[ObjectId]:
         found: dict[ObjectId, None] = {}
+        # Each costs time on both sides, and what is here is not sent again in any case.
+        most = MAX_BASES if len(group) <= MANY else MANY
         for item in (*(old for _, _, old, _ in group if old is not None), *tips):
-            if len(found) == MAX_BASES:
+            if len(found) == most:
                 break
             # A damaged ref is no help, and told of elsewhere.
             with suppress(MvcError):
-                found[revisions.peel(self._repo, item)] = None
+                if item not in self._peeled:
+                    self._peeled[item] = revisions.peel(self._repo, item)
+                found[self._peeled[item]] = None
         return list(found)
 
     def _move(self, group: list[_Wanted]) -> list[FetchedRef]:

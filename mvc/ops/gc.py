@@ -72,6 +72,7 @@ def gc(repo: Repository, request: GcRequest | None = None, progress: Progress = 
     if not request.dry_run:
         # Parts of pushes and fetches that nobody went on with.
         forget_old(repo)
+        repo.storage.pack_refs()
     return result
 
 

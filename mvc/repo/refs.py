@@ -5,13 +5,12 @@ HEAD is `ref: refs/heads/NAME` or an object id; every other ref is an object id.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from mvc.base import fileio
 from mvc.base.errors import (
     FormatError,
     IntegrityError,
@@ -22,27 +21,18 @@ from mvc.base.errors import (
 )
 from mvc.base.ids import ObjectId, parse_id
 from mvc.repo.names import folded
+from mvc.repo.reflogs import Change as Change
+from mvc.repo.reflogs import Reflogs
 from mvc.storage import keys
-from mvc.storage.base import Storage, is_key
+from mvc.storage.base import Storage, Swap, is_key
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
 DEFAULT_BRANCH = "main"
 FEW = 8
-"""New refs whose folders are looked into one by one."""
+"""Refs that move one by one, new ones by looking into their folders."""
 _SYMBOLIC = "ref: "
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of a reflog; `time` in microseconds since the epoch."""
-
-    old: ObjectId | None
-    new: ObjectId | None
-    author: str
-    time: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +48,16 @@ class Head:
         return self.ref.removeprefix(BRANCHES) if self.ref else None
 
 
+Move: TypeAlias = tuple[str, ObjectId | None, ObjectId | None, Change]
+"""A ref, what it is, what it is to be (None: absent), and what is logged of it."""
+
+
 class Refs:
     """The refs of one repository; `logs` is the folder of reflogs, None to keep none."""
 
     def __init__(self, storage: Storage, logs: Path | None) -> None:
         self._storage = storage
-        self._logs = logs
+        self._logs = Reflogs(logs)
 
     def head(self) -> Head:
         """Return where HEAD points."""
@@ -88,8 +82,8 @@ class Refs:
         damaged = self._storage.read(keys.ref(name))
         if not self._storage.compare_and_swap(keys.ref(name), damaged, _line(new)):
             raise _moved(name)
-        self._log(name, change)
-        self._log(keys.HEAD, change)
+        self._logs.add(name, change)
+        self._logs.add(keys.HEAD, change)
 
     def get(self, name: str) -> ObjectId | None:
         """Return what a ref points to, None if there is no such ref."""
@@ -104,10 +98,7 @@ class Refs:
             value = self._storage.read(key)
         except (NotFoundError, FormatError):
             return None
-        try:
-            return _parsed(value.decode("ascii"), name)
-        except UnicodeDecodeError:
-            raise _damaged(name) from None
+        return _target(value, name)
 
     def names(self, prefix: str = keys.REFS) -> list[str]:
         """Return the full names of the refs that start with `prefix`, in order; reads none."""
@@ -115,16 +106,27 @@ class Refs:
 
     def all(self, prefix: str = keys.REFS) -> dict[str, ObjectId]:
         """Return all refs that start with `prefix`, by full name, in order."""
+        found = self._values(prefix)
+        return {name: _target(value, name) for name, value in sorted(found.items())}
+
+    def sound(self, prefix: str = keys.REFS) -> dict[str, ObjectId]:
+        """Return what `all` does, without refs that are damaged."""
         found = {}
-        for name, key in sorted(self._keys(prefix).items()):
-            if (target := self._read(key, name)) is not None:
-                found[name] = target
+        for name, value in sorted(self._values(prefix).items()):
+            with suppress(IntegrityError):
+                found[name] = _target(value, name)
         return found
 
+    def _values(self, prefix: str) -> dict[str, bytes]:
+        found = self._storage.values(_start(prefix))
+        return {
+            name: value
+            for key, value in found.items()
+            if (name := keys.ref_of(key)).startswith(prefix)
+        }
+
     def _keys(self, prefix: str) -> dict[str, str]:
-        start = keys.ref(prefix) if prefix.startswith(keys.REFS) else keys.REFS
-        # A prefix may come from elsewhere, and must not lead there.
-        listed = self._storage.list(start if is_key(start.rstrip("/")) else keys.REFS)
+        listed = self._storage.list(_start(prefix))
         return {
             name: item.key for item in listed if (name := keys.ref_of(item.key)).startswith(prefix)
         }
@@ -141,38 +143,59 @@ class Refs:
         if not self._storage.compare_and_swap(keys.ref(name), _line(old), _line(new)):
             raise _moved(name)
         if new is None:
-            self._forget(name)
+            self._logs.forget([name])
         else:
-            self._log(name, change)
+            self._logs.add(name, change)
 
-    def update_many(
-        self, moves: Iterable[tuple[str, ObjectId | None, ObjectId | None, Change]]
-    ) -> dict[str, MvcError]:
+    def update_many(self, moves: Iterable[Move]) -> dict[str, MvcError]:
         """Move refs as `update` does, each on its own; return why some did not move, by name.
 
-        If many are new, the names that are taken are listed once.
+        If many are new, the names that are taken are listed once, and what is logged of many is
+        logged together.
         """
         every = list(moves)
-        many = sum(old is None and new is not None for _, old, new, _ in every) > FEW
-        taken: _Taken | None = None
+        if len(every) <= FEW:
+            return self._update_few(every)
+        free, refused = self._free(every)
+        done = self._storage.swap_all(
+            [Swap(keys.ref(name), _line(old), _line(new)) for name, old, new, _ in free]
+        )
+        moved = []
+        for item, went in zip(free, done, strict=True):
+            if went:
+                moved.append(item)
+            else:
+                refused[item[0]] = _moved(item[0])
+        self._logs.add_many({name: change for name, _, new, change in moved if new})
+        self._logs.forget(name for name, _, new, _ in moved if new is None)
+        return refused
+
+    def _update_few(self, moves: Iterable[Move]) -> dict[str, MvcError]:
         refused: dict[str, MvcError] = {}
-        for name, old, new, change in every:
+        for name, old, new, change in moves:
             try:
-                if old is None and new is not None:
-                    if many:
-                        taken = taken or _Taken(self.names())
-                        taken.check_free(name)
-                    else:
-                        self._check_free(name)
-                self._update(name, old, new, change)
+                self.update(name, old, new, change)
             except (NegativeAnswer, RemoteMovedError, IntegrityError) as error:
                 refused[name] = error
-                continue
-            if taken is not None and new is None:
-                taken.remove(name)
-            elif taken is not None:
-                taken.add(name)
         return refused
+
+    def _free(self, moves: Iterable[Move]) -> tuple[list[Move], dict[str, MvcError]]:
+        """Return the moves whose names can be given, one after the other, and why others cannot."""
+        taken: _Taken | None = None
+        free: list[Move] = []
+        refused: dict[str, MvcError] = {}
+        for name, old, new, change in moves:
+            try:
+                if old is None and new is not None:
+                    taken = taken or _Taken(self.names())
+                    taken.check_free(name)
+            except NegativeAnswer as error:
+                refused[name] = error
+                continue
+            if taken is not None:
+                (taken.add if new else taken.remove)(name)
+            free.append((name, old, new, change))
+        return free, refused
 
     def rename(self, old: str, new: str, change: Change) -> None:
         """Give a ref another name, its log included, and take HEAD along if it is there.
@@ -182,7 +205,7 @@ class Refs:
         self._check_free(new)
         if not self._storage.compare_and_swap(keys.ref(new), None, _line(change.new)):
             raise _moved(new)
-        self._log(new, change, before=self._lines(old))
+        self._logs.move(old, new, change)
         if _branch_of(self._head_text()) == old:
             self.set_head(new, change)
         self.update(old, change.new, None, change)
@@ -196,40 +219,21 @@ class Refs:
             except NotFoundError:
                 current = None
             if self._storage.compare_and_swap(keys.HEAD, current, value):
-                self._log(keys.HEAD, change)
+                self._logs.add(keys.HEAD, change)
                 return
         raise RemoteMovedError("HEAD is moved by other processes all the time")
 
     def log_head(self, change: Change) -> None:
         """Note in HEAD's log that the branch it points at moved."""
-        self._log(keys.HEAD, change)
+        self._logs.add(keys.HEAD, change)
 
     def history(self, name: str) -> list[Change]:
         """Return a ref's log, newest first. Lines torn by a power cut are left out."""
-        lines = self._lines(name).split(b"\n")
-        return [change for line in reversed(lines) if (change := _parsed_change(line))]
-
-    def _lines(self, name: str) -> bytes:
-        if self._logs is None:
-            return b""
-        try:
-            return fileio.read_bytes(self._log_path(name))
-        except NotFoundError:
-            return b""
+        return self._logs.history(name)
 
     def logged(self, since: int = 0) -> list[ObjectId]:
         """Return every id that any reflog mentions in a line of the time `since` or later."""
-        if self._logs is None or not fileio.is_dir(self._logs):
-            return []
-        found: dict[ObjectId, None] = {}
-        for entry in fileio.walk_files(self._logs, ()):
-            for change in self.history(keys.ref_of("/".join(entry.parts))):
-                if change.time < since:
-                    continue
-                for item in (change.old, change.new):
-                    if item is not None:
-                        found[item] = None
-        return list(found)
+        return self._logs.logged(since)
 
     def _check_free(self, name: str) -> None:
         """Raise NegativeAnswer if a ref cannot be called so; looks into its folders alone."""
@@ -257,31 +261,6 @@ class Refs:
                 with suppress(FormatError):
                     if folded(keys.ref_of(key.removesuffix("/"))) == wanted:
                         yield key
-
-    def _log(self, name: str, change: Change, before: bytes = b"") -> None:
-        if self._logs is None:
-            return
-        line = {
-            "old": change.old.hex() if change.old else None,
-            "new": change.new.hex() if change.new else None,
-            "author": change.author,
-            "time": change.time,
-            "reason": change.reason,
-        }
-        gap = b"\n" if before and not before.endswith(b"\n") else b""
-        fileio.append_line(self._log_path(name), before + gap + json.dumps(line).encode())
-
-    def _forget(self, name: str) -> None:
-        if self._logs is not None:
-            path = self._log_path(name)
-            if fileio.lexists(path):
-                fileio.remove(path)
-                fileio.remove_empty_dirs(path.parent, self._logs)
-
-    def _log_path(self, name: str) -> Path:
-        if self._logs is None:
-            raise NotFoundError("this repository keeps no reflogs")
-        return self._logs / (keys.HEAD if name == keys.HEAD else keys.ref(name))
 
 
 class _Taken:
@@ -352,6 +331,20 @@ def _line(target: ObjectId | None) -> bytes | None:
     return None if target is None else target.hex().encode() + b"\n"
 
 
+def _start(prefix: str) -> str:
+    """Return what the keys of refs start with whose names start with a prefix."""
+    start = keys.ref(prefix) if prefix.startswith(keys.REFS) else keys.REFS
+    # A prefix may come from elsewhere, and must not lead there.
+    return start if is_key(start.rstrip("/")) else keys.REFS
+
+
+def _target(value: bytes, name: str) -> ObjectId:
+    try:
+        return _parsed(value.decode("ascii"), name)
+    except UnicodeDecodeError:
+        raise _damaged(name) from None
+
+
 def _parsed(text: str, name: str) -> ObjectId:
     if not text.endswith("\n"):
         raise _damaged(name)
@@ -367,15 +360,3 @@ def _damaged(name: str) -> IntegrityError:
         f"{name} is damaged: it holds no object id",
         hint=f"`mvc reflog {short(name)}` shows what it was; {way} sets it again",
     )
-
-
-def _parsed_change(line: bytes) -> Change | None:
-    try:
-        value = json.loads(line)
-        old, new = (
-            parse_id(item) if isinstance(item := value[key], str) else None
-            for key in ("old", "new")
-        )
-        return Change(old, new, str(value["author"]), int(value["time"]), str(value["reason"]))
-    except (ValueError, KeyError, TypeError, FormatError):
-        return None

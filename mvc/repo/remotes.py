@@ -173,8 +173,10 @@ def remove(repo: Repository, name: str) -> list[str]:
     values: dict[tuple[str, ...], Value | None] = {("remote", name): None}
     for branch in followers:
         values |= {("branch", branch, key): None for key in ("remote", "merge")}
-    for ref, target in repo.refs.all(remote.tracking).items():
-        repo.refs.update(ref, target, None, repo.change(target, None, "remote: removed"))
+    repo.refs.update_many(
+        (ref, target, None, repo.change(target, None, "remote: removed"))
+        for ref, target in repo.refs.all(remote.tracking).items()
+    )
     _write(repo, values)
     return followers
 

@@ -25,7 +25,7 @@ from mvc.repo.names import FOLDER, check_branch
 from mvc.repo.refs import BRANCHES, DEFAULT_BRANCH, Change, Refs
 from mvc.repo.shallow import Shallow
 from mvc.storage import keys
-from mvc.storage.local import LocalStorage
+from mvc.storage.local import PACKING, PLAIN, LocalStorage
 from mvc.store.object_store import ObjectStore
 from mvc.store.tails import (
     Offloaded,
@@ -35,8 +35,6 @@ from mvc.store.tails import (
     TailSource,
     is_remote,
 )
-
-FORMAT_LINE = b"mvc repository 1\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Repository:
             line = self.storage.read(keys.FORMAT)
         except NotFoundError:
             raise NotFoundError(f"{folder} is not an mvc repository") from None
-        if line != FORMAT_LINE:
+        if line not in (PLAIN, PACKING):
             raise FormatError(
                 f"{folder} has a format this mvc does not know: {line[:40]!r}",
                 hint="install a newer mvc; nothing was changed",
@@ -90,7 +88,7 @@ class Repository:
         for name in ("packs", "refs"):
             fileio.make_dirs(folder / name)
         storage.write_new(keys.HEAD, f"ref: {BRANCHES}{DEFAULT_BRANCH}\n".encode())
-        storage.write_new(keys.FORMAT, FORMAT_LINE)
+        storage.write_new(keys.FORMAT, PLAIN)
         return cls(folder, None if bare else path, environment)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The storage protocol: everything durable goes through these seven calls.
+"""The storage protocol: everything durable goes through these few calls.
 
 Keys are relative paths of portable characters, from `mvc.storage.keys`. The contract is the suite
 in tests/storage/contract.py; every implementation and wrapper passes it.
@@ -7,6 +7,7 @@ in tests/storage/contract.py; every implementation and wrapper passes it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -22,6 +23,14 @@ class Listed(NamedTuple):
 
     key: str
     size: int
+
+
+class Swap(NamedTuple):
+    """A change of one key by compare-and-swap; None stands for absence."""
+
+    key: str
+    expected: bytes | None
+    value: bytes | None
 
 
 class Storage(Protocol):
@@ -47,6 +56,17 @@ class Storage(Protocol):
 
         None stands for absence, so this also creates and deletes.
         """
+        ...
+
+    def swap_all(self, swaps: Sequence[Swap]) -> tuple[bool, ...]:
+        """Do what `compare_and_swap` does for each, in order; return which were done.
+
+        Each is one step, all together are not. For thousands it is far faster.
+        """
+        ...
+
+    def values(self, prefix: str) -> dict[str, bytes]:
+        """Return the values of all keys that start with `prefix`, by key in order."""
         ...
 
     def list(self, prefix: str) -> list[Listed]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
 from mvc.base import fileio
 from mvc.base.errors import FormatError, NotFoundError
-from mvc.storage.base import Listed, check_key
+from mvc.storage.base import Listed, Swap, check_key
 
 
 class MemoryStorage:
@@ -56,6 +57,15 @@ class MemoryStorage:
             else:
                 self._values[key] = bytes(value)
             return True
+
+    def swap_all(self, swaps: Sequence[Swap]) -> tuple[bool, ...]:
+        """See Storage."""
+        return tuple(self.compare_and_swap(*swap) for swap in swaps)
+
+    def values(self, prefix: str) -> dict[str, bytes]:
+        """See Storage."""
+        with self._guard:
+            return dict(sorted(item for item in self._values.items() if item[0].startswith(prefix)))
 
     def list(self, prefix: str) -> list[Listed]:
         """See Storage."""

@@ -9,7 +9,7 @@ packs, so it may store them as it likes. The other side is a repository at an ab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -29,7 +29,7 @@ from mvc.base.errors import (
 )
 from mvc.base.ids import ObjectId, parse_id
 from mvc.storage import keys
-from mvc.storage.base import Listed, Storage
+from mvc.storage.base import Listed, Storage, Swap
 
 if TYPE_CHECKING:
     from mvc.codec.segments import Segments
@@ -184,6 +184,14 @@ class OffloadingStorage:
     def compare_and_swap(self, key: str, expected: bytes | None, value: bytes | None) -> bool:
         """See Storage."""
         return self._inner.compare_and_swap(key, expected, value)
+
+    def swap_all(self, swaps: Sequence[Swap]) -> tuple[bool, ...]:
+        """See Storage."""
+        return self._inner.swap_all(swaps)
+
+    def values(self, prefix: str) -> dict[str, bytes]:
+        """See Storage."""
+        return self._inner.values(prefix)
 
     def list(self, prefix: str) -> list[Listed]:
         """See Storage."""

@@ -44,13 +44,11 @@ class Readable:
         places = _narrowed(
             prefixes, [item.prefix for item in self._grants.held if item.verb == "read"]
         )
-        for name in sorted({name for place in places for name in self._repo.refs.names(place)}):
+        # A damaged one is for `mvc fsck`, and must not hide the others.
+        every = {name: at for place in places for name, at in self._repo.refs.sound(place).items()}
+        for name in sorted(every):
             if self._grants.allows("read", name):
-                # A damaged one is for `mvc fsck`, and must not hide the others.
-                with suppress(IntegrityError):
-                    target = self._repo.refs.get(name)
-                    if target is not None:
-                        found[name] = target
+                found[name] = every[name]
         if len(self._seen) > MAX_SEEN:
             self._seen.clear()
         self._seen.update((target, name) for name, target in found.items())
@@ -84,6 +82,8 @@ class Readable:
         store = self._repo.store
         asked = [item for item in dict.fromkeys(wanted) if store.index.kind(item) == "commit"]
         left = {item for item in asked if not self._is_seen(item)}
+        if left:
+            left -= self.targets
         if left:
             left -= self.tips
         if left:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from mvc.base.errors import NegativeAnswer
 from mvc.base.ids import ObjectId
 from mvc.repo.refs import FEW, Change, Refs
 from mvc.storage.base import Listed
+from mvc.storage.local import LocalStorage
 from mvc.storage.memory import MemoryStorage
 
 HERE = ObjectId(b"1" * 32)
@@ -89,3 +92,53 @@ def test_a_ref_moves_and_comes_without_any_other_being_listed() -> None:
     looked.clear()
     refs.update("refs/heads/devices/cam-2/main", HERE, ObjectId(b"2" * 32), LINE)
     assert looked == []
+
+
+MANY = [f"refs/heads/n{number}" for number in range(20)]
+OTHER = ObjectId(b"2" * 32)
+
+
+def logged(old: ObjectId | None, new: ObjectId | None, time: int) -> Change:
+    return Change(old, new, "ann", time, f"at {time}")
+
+
+def test_what_is_logged_of_many_is_the_log_of_each(tmp_path: Path) -> None:
+    refs = Refs(LocalStorage(tmp_path), tmp_path / "logs")
+    first, second, third = logged(None, HERE, 1), logged(HERE, OTHER, 2), logged(OTHER, HERE, 3)
+    odd = 'refs/heads/a"\\b'
+    assert refs.update_many((name, None, HERE, first) for name in [*MANY, odd]) == {}
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["many"]
+    refs.update(MANY[0], HERE, OTHER, second)
+    assert refs.update_many((name, OTHER, HERE, third) for name in MANY).keys() == set(MANY[1:])
+    assert refs.history(MANY[0]) == [third, second, first]
+    assert refs.history(MANY[1]) == [first]
+    assert refs.history(odd) == [first]
+    assert set(refs.logged()) == {HERE, OTHER}
+    assert refs.logged(since=4) == []
+    refs.rename(MANY[0], "refs/heads/renamed", logged(HERE, HERE, 4))
+    assert [change.time for change in refs.history("refs/heads/renamed")] == [4, 3, 2, 1]
+    assert refs.history(MANY[0]) == []
+    refs.update(MANY[1], HERE, None, second)
+    refs.update(MANY[1], None, OTHER, logged(None, OTHER, 5))
+    assert [change.time for change in refs.history(MANY[1])] == [5]
+
+
+def test_a_log_of_many_that_was_torn_loses_a_line(tmp_path: Path) -> None:
+    refs = Refs(LocalStorage(tmp_path), tmp_path / "logs")
+    refs.update_many((name, None, HERE, LINE) for name in MANY)
+    path = tmp_path / "logs" / "many"
+    path.write_bytes(path.read_bytes()[:-20])
+    refs.update_many((name, HERE, OTHER, logged(HERE, OTHER, 2)) for name in MANY)
+    assert len(refs.history(MANY[0])) == 2
+    assert len(refs.history(MANY[-1])) == 1
+
+
+def test_many_that_are_deleted_leave_no_log(tmp_path: Path) -> None:
+    refs = Refs(LocalStorage(tmp_path), tmp_path / "logs")
+    refs.update_many((name, None, HERE, LINE) for name in MANY)
+    refs.update(MANY[3], HERE, OTHER, LINE)
+    gone = [(name, HERE, None, LINE) for name in MANY if name != MANY[3]]
+    assert refs.update_many([*gone, (MANY[3], OTHER, None, LINE)]) == {}
+    assert refs.all() == {}
+    assert [refs.history(name) for name in MANY] == [[]] * 20
+    assert refs.logged() == []

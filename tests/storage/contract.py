@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mvc.base.errors import FormatError, NotFoundError
-from mvc.storage.base import Listed, Storage
+from mvc.storage.base import Listed, Storage, Swap
 
 KEY = "packs/pack-1.head"
+ID = b"%064d\n"
 
 
 class StorageContract:
@@ -190,3 +191,46 @@ class StorageContract:
         ):
             with pytest.raises(FormatError):
                 call()
+
+    def test_many_swaps_are_done_each_for_itself(self, storage: Storage) -> None:
+        storage.compare_and_swap("refs/heads/n3", None, ID % 0)
+        swaps = [Swap(f"refs/heads/n{number}", None, ID % number) for number in range(40)]
+        done = storage.swap_all([*swaps, Swap("refs/heads/n4", ID % 4, None), swaps[5]])
+        assert [number for number, went in enumerate(done) if not went] == [3, 41]
+        assert storage.read("refs/heads/n3") == ID % 0
+        assert storage.read("refs/heads/n39") == ID % 39
+        with pytest.raises(NotFoundError):
+            storage.read("refs/heads/n4")
+        assert len(storage.list("refs/heads/")) == 39
+
+    def test_few_swaps_and_odd_values_are_done_as_well(self, storage: Storage) -> None:
+        swaps = [Swap(f"refs/n{number}", None, b"%d" % number) for number in range(20)]
+        assert storage.swap_all(swaps) == (True,) * 20
+        assert storage.swap_all([Swap("refs/n3", b"3", None), Swap("HEAD", b"x", b"y")]) == (
+            True,
+            False,
+        )
+        assert storage.swap_all([]) == ()
+        assert len(storage.values("refs/")) == 19
+
+    def test_refs_that_moved_together_are_as_all_others(self, storage: Storage) -> None:
+        names = [f"refs/heads/d{number // 9}/n{number}" for number in range(20)]
+        storage.swap_all([Swap(name, None, ID % 1) for name in names])
+        assert storage.names("refs/heads") == ("d0/", "d1/", "d2/")
+        assert storage.names("refs/heads/d2") == ("n18", "n19")
+        assert [item.key for item in storage.list("refs/heads/d1")] == sorted(names[9:18])
+        assert storage.list("refs/heads/d2/n18") == [Listed("refs/heads/d2/n18", 65)]
+        assert storage.read_range(names[0], 60, 5) == b"0001\n"
+        assert not storage.write_new(names[0], b"other")
+        assert not storage.compare_and_swap(names[0], None, ID % 2)
+        assert storage.compare_and_swap(names[0], ID % 1, ID % 2)
+        assert storage.compare_and_swap(names[1], ID % 1, None)
+        storage.delete(names[2])
+        found = storage.values("refs/heads/d0/")
+        assert found == {name: ID % (2 if name == names[0] else 1) for name in sorted(found)}
+        assert len(found) == 7
+        assert storage.compare_and_swap(names[0], ID % 2, None)
+        assert names[0] not in storage.values("refs/")
+        assert storage.swap_all([Swap(name, ID % 1, None) for name in names[3:]]) == (True,) * 17
+        assert storage.list("refs/") == []
+        assert storage.write_new(names[0], b"free")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mvc.base.errors import StorageError
-from mvc.storage.base import Listed, Storage
+from mvc.storage.base import Listed, Storage, Swap
 
 
 class FaultyStorage:
@@ -37,6 +37,15 @@ class FaultyStorage:
     def compare_and_swap(self, key: str, expected: bytes | None, value: bytes | None) -> bool:
         self._enter("compare_and_swap", key)
         return self.inner.compare_and_swap(key, expected, value)
+
+    def swap_all(self, swaps: Sequence[Swap]) -> tuple[bool, ...]:
+        for swap in swaps:
+            self._enter("compare_and_swap", swap.key)
+        return self.inner.swap_all(swaps)
+
+    def values(self, prefix: str) -> dict[str, bytes]:
+        self._enter("values", prefix)
+        return self.inner.values(prefix)
 
     def list(self, prefix: str) -> list[Listed]:
         self._enter("list", prefix)
