@@ -100,10 +100,14 @@ def rewrite(
 
 
 def land(repo: Repository, found: Merging, commit: ObjectId) -> None:
-    """Move the branch to the commit that ends this, and drop the note."""
+    """Move the branch to the commit that ends this, and drop the note.
+
+    Where more is to be picked, the note stays until that of the next replaces it.
+    """
     subject = found.message.split("\n", 1)[0][:200]
     repo.advance(found.task.ours, commit, f"{found.verb}: {subject}")
-    merging.clear(repo)
+    if not found.todo:
+        merging.clear(repo)
 
 
 def check_head(repo: Repository, found: Merging) -> None:

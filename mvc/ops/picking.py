@@ -123,7 +123,8 @@ def run(
         )
         done.append(_one(repo, tree, found, stop=not request.commit, progress=progress))
         if done[-1].status in ("conflicts", "stopped"):
-            break
+            return tuple(done)
+    merging.clear(repo)
     return tuple(done)
 
 

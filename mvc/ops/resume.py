@@ -65,7 +65,8 @@ def resume(
         found = _under_way(repo, verb)
         check_head(repo, found)
         if repo.head_commit() == found.commit:
-            merging.clear(repo)
+            if not found.todo:
+                merging.clear(repo)
             done = _ended(repo, found, found.commit, 0)
         else:
             done = _go_on(repo, tree, found, request, progress)
