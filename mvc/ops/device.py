@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mvc.base import fileio
 from mvc.base.errors import MvcError, NegativeAnswer, UsageError
 from mvc.base.progress import SILENT, Progress
+from mvc.ops import token_files
 from mvc.ops.fetch import FetchRequest, FetchResult, fetch
-from mvc.ops.links import Access, check_token, located, origin, read_token
+from mvc.ops.links import Access, located
 from mvc.ops.pull import PullResult, forward
 from mvc.repo import remotes
 from mvc.repo.config import Value
@@ -56,13 +56,13 @@ def init(
     access = access or Access()
     prefix = _prefix(name)
     address = str(located(url, access.here))
-    kept = _token(repo, token_file, access)
+    kept = _token(repo, token_file, access, address)
     values: dict[tuple[str, ...], Value | None] = {
         ("user", "name"): name,
         ("remote", DEFAULT, "url"): address,
         ("remote", DEFAULT, "prefix"): prefix,
         ("remote", DEFAULT, "token_file"): kept,
-        ("remote", DEFAULT, "token_origin"): origin(address) if kept else None,
+        ("remote", DEFAULT, "token_origin"): token_files.origin(address) if kept else None,
     }
     repo.config.change(values, "repository", repo.scratch)
     branch = repo.refs.head().branch
@@ -92,19 +92,15 @@ def _prefix(name: str) -> str:
     return remotes.check_prefix(f"devices/{name}/")
 
 
-def _token(repo: Repository, token_file: str | None, access: Access) -> str | None:
+def _token(repo: Repository, token_file: str | None, access: Access, url: str) -> str | None:
     """Return the file that the token is read from, which is made where that is needed."""
     if token_file is not None:
-        read_token(repo, token_file)
+        token_files.check(repo, token_file)
+        token_files.bind(repo, token_file, url)
         return token_file
     if access.token is None:
         return repo.config.text(f"remote.{DEFAULT}.token_file")
-    folder = repo.folder / "tokens"
-    fileio.make_dirs(folder)
-    path = folder / DEFAULT
-    data = check_token(access.token).encode() + b"\n"
-    fileio.write_file(path, data, repo.scratch / "values", private=True)
-    return str(path.relative_to(repo.worktree or repo.folder))
+    return token_files.keep(repo, DEFAULT, access.token, url)
 
 
 def _begin(

@@ -9,8 +9,8 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
-from mvc.base import fileio
-from mvc.base.errors import MvcError, NotAllowedError, NotFoundError, UsageError
+from mvc.base.errors import UsageError
+from mvc.ops.token_files import token_of
 from mvc.repo import remotes
 from mvc.repo.config import Config
 from mvc.repo.remotes import Remote
@@ -19,8 +19,6 @@ from mvc.sync.address import Address, HttpAddress, PathAddress, parse
 from mvc.sync.connect import Settings, connect
 from mvc.sync.link import Link
 from mvc.sync.ssh import program
-
-MAX_TOKEN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def located(url: str, here: Path | None) -> Address:
 @contextmanager
 def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
     """Open a link to a remote for as long as the block lasts."""
-    token = access.token or (read_token(repo, remote.token_file) if remote.token_file else None)
+    token = access.token or token_of(repo, remote)
     settings = Settings(
         here=repo.worktree or repo.folder,
         who=_who(repo),
@@ -108,30 +106,6 @@ def _connected(
         link.close()
 
 
-def read_token(repo: Repository, path: str) -> str:
-    """Return the token in a file that nobody but its owner can read, or raise NotAllowedError."""
-    file = (repo.worktree or repo.folder) / path
-    try:
-        private = fileio.is_private(file)
-    except MvcError as error:
-        raise NotFoundError(
-            f"the token file {path} cannot be read", hint="MVC_TOKEN gives a token as well"
-        ) from error
-    if not private:
-        raise NotAllowedError(
-            f"the token file {path} can be read by others", hint=f"`chmod 600 {path}` mends that"
-        )
-    return check_token(fileio.read_bytes(file, MAX_TOKEN).decode("utf-8", "replace"))
-
-
-def check_token(text: str) -> str:
-    """Return a token without the line's end, or raise UsageError."""
-    token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError("the token is empty, or holds what no token does")
-    return token
-
-
 def _http(
     config: Config, address: Address, access: Access, origin: str | None
 ) -> dict[str, Any] | None:
@@ -145,12 +119,6 @@ def _http(
         found["authorities"] = Path(str(authorities))
     found["proxies"] = access.proxies
     return found
-
-
-def origin(url: str) -> str | None:
-    """Return the server that an HTTP address leads to, None for any other."""
-    address = parse(url)
-    return address.origin if isinstance(address, HttpAddress) else None
 
 
 def _who(repo: Repository) -> str:

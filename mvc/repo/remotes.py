@@ -185,6 +185,8 @@ def rename(repo: Repository, old: str, new: str) -> None:
     """Give a remote another name, also where it is remembered or followed."""
     remote = find(repo, old)
     add(repo, replace(remote, name=new))
+    server = repo.config.text(f"remote.{old}.token_origin")
+    _write(repo, {("remote", new, "token_origin"): server})
     moved = find(repo, new)
     repo.offloaded.move(old, new)
     reason = f"remote: renamed {old} to {new}"
