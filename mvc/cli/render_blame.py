@@ -28,7 +28,7 @@ class _Line:
 
 
 def lines(found: BlameResult, style: Style, *, layers: bool = False) -> Iterator[str]:
-    """Yield a line a tensor, or a layer: version, who, day, change, relative change, name."""
+    """Yield a line a tensor, or a layer: version, who, when, change, relative change, name."""
     blocks = [(file, list(_of(file, layers=layers))) for file in found.files]
     every = [line for _, block in blocks for line in block]
     heads = ("version", "who", "date", "change", "relative")
@@ -55,7 +55,9 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _cells(line: _Line) -> tuple[str, ...]:
     origin = line.origin
     name = short(origin.version.id) + ("^" if origin.at_or_before else "")
-    day = time.strftime("%Y-%m-%d", time.localtime(origin.version.commit.time // 1_000_000))
+    day = time.strftime(
+        "%Y-%m-%d %H:%M:%S", time.localtime(origin.version.commit.time // 1_000_000)
+    )
     return name, who(origin), day, line.change, line.relative
 
 

@@ -87,6 +87,9 @@ class Touching:
                 continue
             keep, leads = selection.tensor(path), selection.may_begin(path)
             before, after = (FileAt(path, entry) if entry else None for entry in (one, two))
+            if self._follow and old is not None and before is None and after is not None:
+                # Another name of the file changes no tensor.
+                before = Moves(self._comparer, old, new).origin(after)
             for name in self._comparer.changes(before, after, keep, leads):
                 yield path, name
 

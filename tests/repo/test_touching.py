@@ -70,8 +70,9 @@ def test_a_file_is_followed_only_if_asked() -> None:
     one, two = Model({"a.w": 1, "b.w": 2, "c": 3}), Model({"a.w": 4, "b.w": 2, "c": 3})
     history = chain({"m.pt": one}, {"m.pt": two}, {"m.st": two}, {"m.st": one})
     assert passing(history, "m.st:a.*") == [3, 2]
-    assert passing(history, "m.st:a.*", follow=True) == [3, 2, 1, 0]
-    assert passing(history, "m.st:c", follow=True) == [2, 0]
+    assert passing(history, "m.st:a.*", follow=True) == [3, 1, 0]
+    assert passing(history, "m.st:c", follow=True) == [0]
+    assert passing(history, "m.st", follow=True) == [3, 2, 1, 0]
 
 
 def test_a_renamed_tensor_is_followed_within_its_file() -> None:
