@@ -23,10 +23,11 @@ from mvc.sync.http_exchange import MAX_BODY, Exchanges, Record
 from mvc.sync.http_refusal import Refused, body_of
 from mvc.sync.messages import VERBS
 from mvc.sync.metrics import TYPE, Metrics
+from mvc.sync.quota_file import QuotaFile
 from mvc.sync.quotas import Quotas
 from mvc.sync.served import Served
 from mvc.sync.server_config import ServerConfig
-from mvc.sync.tokens import Tokens
+from mvc.sync.tokens import FOLDER, Tokens
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -190,6 +191,9 @@ def make_app(
     seconds: Callable[[], float] = time.monotonic,
 ) -> App:
     """Return the application for the repositories of `served`."""
-    quotas = Quotas(config.limits, config.space, seconds, served.lying)
+    kept = QuotaFile(served.root / FOLDER)
+    quotas = Quotas(
+        config.limits, config.space, seconds, served.lying, kept, lambda: clock() / 1_000_000
+    )
     access = Access(tokens, quotas, config.allowed_hosts(), clock)
     return App(access, Exchanges(served, tokens, quotas, config.limits), log)

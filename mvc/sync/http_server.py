@@ -67,6 +67,7 @@ class HttpServer:
         pool = self._app.exchanges.pool
         pool.shutdown(wait=not self._server.force_exit, cancel_futures=True)
         self._app.exchanges.served.close()
+        self._app.exchanges.quotas.close()
 
     def stop(self) -> None:
         """Let `run` come to its end; from any thread."""

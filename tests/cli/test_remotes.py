@@ -462,7 +462,7 @@ def test_a_token_of_the_environment_is_kept_where_only_its_owner_reads(
     done = site.at("cam", "device", "init", "--no-fetch", "cam-07", url)
     assert "secret" not in done.out + done.err
     path = site.root / "cam/.mvc/tokens/origin"
-    assert path.read_text() == "mvc_abc_secret\n"
+    assert path.read_text() == "mvc_abc_secret\nfor https://models.example.org:443\n"
     assert path.stat().st_mode & 0o777 == 0o600
     config = (site.root / "cam/.mvc/config.toml").read_text()
     assert "secret" not in config

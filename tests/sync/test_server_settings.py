@@ -11,6 +11,7 @@ import pytest
 from mvc.base.errors import UsageError
 from mvc.sync.grants import Grant
 from mvc.sync.metrics import Metrics
+from mvc.sync.quota_file import QuotaFile
 from mvc.sync.quotas import DAY, ExhaustedError, Quotas
 from mvc.sync.server_config import Limits, ServerConfig, Space, read_config
 from mvc.sync.tokens import Token
@@ -205,3 +206,63 @@ def test_counters_are_text_for_prometheus() -> None:
     assert text.endswith("mvc_requests_running 3\n")
     for line in text.splitlines():
         assert line.startswith("# ") or len(line.rsplit(" ", 1)) == 2
+
+
+def test_bytes_of_a_day_outlive_the_server(tmp_path: Path) -> None:
+    time = Time()
+
+    def started() -> Quotas:
+        return Quotas(Limits(), Space(), Time(), kept=QuotaFile(tmp_path), wall=time)
+
+    asker, other = token(bytes_per_day=1 << 30), token("b", bytes_per_day=100)
+    first = started()
+    first.moved(asker, (1 << 30) - (40 << 20))
+    first.moved(other, 99)
+    first.close()
+    second = started()
+    second.request(other)
+    second.moved(other, 1)
+    second.close()
+    third = started()
+    with pytest.raises(ExhaustedError) as caught:
+        third.request(other)
+    assert caught.value.after == 86400
+    time.now += 1000
+    third.request(asker)
+    third.moved(asker, 30 << 20)
+    # Killed: what was written before may be more than what was used, and never less.
+    killed = started()
+    with pytest.raises(ExhaustedError) as caught:
+        killed.request(asker)
+    assert caught.value.after == 85400
+    time.now += 86400
+    killed.request(asker)
+    killed.moved(asker, 5)
+    killed.close()
+    assert QuotaFile(tmp_path).load() == {"a" * 12: (time.now, 5)}
+
+
+def test_a_kill_costs_a_token_no_more_than_a_step(tmp_path: Path) -> None:
+    asker = token(bytes_per_day=64 << 20)
+    for _ in range(30):
+        quotas = Quotas(Limits(), Space(), Time(), kept=QuotaFile(tmp_path))
+        quotas.request(asker)
+        quotas.moved(asker, 1 << 20)
+    spent = QuotaFile(tmp_path).load()["a" * 12][1]
+    assert 30 << 20 <= spent <= 61 << 20
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 2, "tokens": {}}', '{"version": 1, "tokens": {"a": [1]}}']
+)
+def test_a_file_of_quotas_that_is_not_understood_counts_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "quotas.json").write_text(text)
+    quotas = Quotas(Limits(), Space(), Time(), kept=QuotaFile(tmp_path))
+    quotas.request(token(bytes_per_day=100))
+
+
+def test_a_day_by_a_clock_that_was_wrong_is_over(tmp_path: Path) -> None:
+    time = Time()
+    QuotaFile(tmp_path).save({"a" * 12: (time.now + 1e6, 1000)})
+    quotas = Quotas(Limits(), Space(), Time(), kept=QuotaFile(tmp_path), wall=time)
+    quotas.request(token(bytes_per_day=100))
