@@ -116,7 +116,8 @@ def lines(found: DriftResult, metric: Metric, sheet: Sheet, *, by_name: bool) ->
     yield ""
     yield from _outliers(found, metric)
     yield from _notes(order, sheet)
-    equal = f"; {found.equal_layers} are equal in all" if found.equal_layers else ""
+    verb = "is" if found.equal_layers == 1 else "are"
+    equal = f"; {found.equal_layers} {verb} equal in all" if found.equal_layers else ""
     yield f"{counted(len(found.layers), 'layer')} differ{equal}".replace(
         "1 layer differ", "1 layer differs"
     )
