@@ -89,6 +89,20 @@ class Config:
             raise FormatError(f"the setting {key} is not a list of texts", hint="mend it")
         return tuple(words)
 
+    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
+        """Return a table of lists of texts, the repository's. Raises FormatError."""
+        table: object = _tables(self._files["repository"])
+        for part in key.split("."):
+            table = table.get(part, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            raise FormatError(f"the setting {key} is not a table", hint="mend it")
+        for words in table.values():
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise FormatError(
+                    f"the setting {key} is not made of lists of texts", hint="mend it"
+                )
+        return {name: tuple(words) for name, words in table.items()}
+
     def trusted(self, key: str) -> Value | None:
         """Return a setting of the user's file alone.
 

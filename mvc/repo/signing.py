@@ -15,9 +15,9 @@ from mvc.base.errors import FormatError, NotAllowedError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import Commit, Signature
 from mvc.repo import keys, revisions
-from mvc.repo.config import Config
 from mvc.repo.history import Version, walk
 from mvc.repo.repository import Repository
+from mvc.repo.signed_refs import SignedRefs
 from mvc.repo.trust import Trust, Trusted
 
 if TYPE_CHECKING:
@@ -95,22 +95,29 @@ def required(repo: Repository, ref: str, commits: Iterable[Version]) -> None:
     anything in, whoever runs this; where they are not understood, nothing is.
     """
     try:
-        if not _is_covered(_prefixes(repo), ref):
+        signed_refs = SignedRefs.of(repo)
+        if not signed_refs.cover(ref):
             return
         keys.require_cryptography()
         trust = Trust.of(repo).own()
     except (FormatError, UsageError) as error:
         raise NotAllowedError(
             f"{ref} may take signed commits only, and this cannot be verified here",
-            hint="`mvc key list` there tells what is wrong, or sign.required in config.toml is",
+            hint="`mvc key list` there tells what is wrong, or [sign] in config.toml is",
         ) from error
-    now = repo.environment.clock()
+    now, names = repo.environment.clock(), signed_refs.names(ref)
     for version in commits:
         verdict = verify(version.commit, trust, now)
         if verdict.status != "good":
             raise NotAllowedError(
                 f"{ref} takes signed commits only, and {version.id.hex()[:12]} {_why(verdict)}",
                 hint=_ADVICE.get(verdict.status),
+            )
+        if names is not None and verdict.trusted and verdict.trusted.name not in names:
+            raise NotAllowedError(
+                f"{ref} takes commits that some keys signed, and {version.id.hex()[:12]} is signed "
+                f"by that of {verdict.trusted.name}",
+                hint="whoever runs the server says whose count there: sign.keys in config.toml",
             )
 
 
@@ -119,13 +126,13 @@ def arriving(
 ) -> Iterator[Version]:
     """Yield the commits that a ref is to get: all that the commit `target` leads to.
 
-    Left out are those that the ref, or one that requires signatures, leads to already: they were
-    judged when they came, or were there before signatures were required. `read` reads what is
+    Left out are those that the ref leads to already, or one that takes signatures of the same keys,
+    or fewer: they were judged when they came, or were there before signatures were required. `read` reads what is
     not in the repository yet.
     """
-    prefixes = _prefixes(repo)
+    signed_refs = SignedRefs.of(repo)
     refs = repo.refs.all()
-    passed = [tip for name, tip in refs.items() if name == ref or _is_covered(prefixes, name)]
+    passed = [tip for name, tip in refs.items() if name == ref or signed_refs.judge_as(name, ref)]
     starts = [revisions.peel(repo, tip) for tip in passed]
     seen = {version.id for version in walk(repo, starts)}
     pending = [target]
@@ -136,23 +143,6 @@ def arriving(
             commit = read(item)
             yield Version(item, commit)
             pending.extend(commit.parents)
-
-
-def _prefixes(repo: Repository) -> tuple[str, ...]:
-    """Return the refs, or their beginnings, that require signatures by the settings of now."""
-    prefixes = Config(repo.folder / "config.toml").texts("sign.required")
-    if any(not prefix.startswith("refs/") for prefix in prefixes):
-        raise FormatError(
-            "the setting sign.required is a list of refs such as refs/heads/main",
-            hint='[sign] required = ["refs/heads/main", "refs/heads/releases/"]',
-        )
-    return prefixes
-
-
-def _is_covered(prefixes: tuple[str, ...], ref: str) -> bool:
-    return any(
-        ref == prefix or (prefix.endswith("/") and ref.startswith(prefix)) for prefix in prefixes
-    )
 
 
 def _fits(signature: Signature, data: bytes) -> bool:

@@ -11,6 +11,7 @@ from mvc.ops import tag
 from mvc.ops.commit import CommitRequest, commit
 from mvc.repo import keys
 from mvc.repo.repository import Environment, Repository
+from mvc.repo.signed_refs import SignedRefs
 from mvc.repo.trust import Trust, add, revoke
 from mvc.sync.messages import Change
 from tests.e2e.world import World
@@ -127,3 +128,84 @@ def test_of_an_atomic_batch_nothing_moves(scene: Scene) -> None:
         PLAIN: "ok",
         MAIN: "not-allowed",
     }
+
+
+DEVICE, OTHER = "refs/heads/devices/cam/main", "refs/heads/devices/bus/main"
+
+
+def rules(scene: Scene, text: str) -> None:
+    fileio.write_file(scene.server.folder / "config.toml", text.encode(), scene.server.scratch)
+
+
+def test_a_ref_takes_the_signatures_of_its_own_keys(scene: Scene) -> None:
+    rules(
+        scene,
+        '[sign.keys]\n"refs/heads/devices/{key}/" = ["{key}"]\n'
+        f'"{MAIN}" = ["ada"]\n"refs/heads/" = ["cam", "ada"]\n',
+    )
+    scene.trust()
+    one, plain = scene.save("one", sign=True), scene.save("two", sign=False)
+    assert scene.push(one, SIDE) == ("ok", "")
+    assert scene.push(one, DEVICE) == ("ok", "")
+    for ref in (OTHER, MAIN):
+        code, message = scene.push(one, ref)
+        assert code == "not-allowed"
+        assert "is signed by that of cam" in message
+    assert "is not signed" in scene.push(plain, SIDE, one)[1]
+    assert set(refs(scene.server)) == {DEVICE, SIDE}
+
+
+def test_what_stricter_refs_took_is_not_looked_at_again(scene: Scene) -> None:
+    scene.trust()
+    old = scene.save("before signatures were required", sign=False)
+    rules(scene, "")
+    assert scene.push(old) == ("ok", "")
+    keys_of = f'[sign.keys]\n"{MAIN}" = ["ada"]\n"{SIDE}" = ["cam"]\n"{PLAIN}" = ["cam", "ada"]\n'
+    rules(scene, keys_of)
+    new = scene.save("new", sign=True)
+    assert "is not signed" in scene.push(new, SIDE)[1]
+    assert scene.push(new, PLAIN) == ("ok", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[sign]\nkeys = ["refs/heads/main"]\n',
+        '[sign.keys]\n"main" = ["cam"]\n',
+        '[sign.keys]\n"refs/heads/main" = "cam"\n',
+        '[sign.keys]\n"refs/heads/main" = [1]\n',
+        '[sign.keys]\n"refs/heads/main" = ["{key}"]\n',
+        '[sign.keys]\n"refs/heads/x{key}/" = ["cam"]\n',
+        '[sign.keys]\n"refs/{key}/{key}/" = ["cam"]\n',
+        '[sign.keys]\n"refs/heads/main" = ["a b\\n"]\n',
+    ],
+)
+def test_rules_that_are_not_understood_let_nothing_in(scene: Scene, text: str) -> None:
+    scene.trust()
+    one = scene.save("one", sign=True)
+    rules(scene, text)
+    assert scene.push(one)[0] == "not-allowed"
+    assert refs(scene.server) == {}
+
+
+@pytest.mark.parametrize(
+    ("ref", "names"),
+    [
+        ("refs/heads/main", {"ada"}),
+        ("refs/heads/main/x", {"all"}),
+        ("refs/heads/devices/cam", {"all"}),
+        ("refs/heads/devices/cam/a/b", {"cam", "ben"}),
+        ("refs/tags/v1", None),
+    ],
+)
+def test_the_entry_with_most_parts_decides(ref: str, names: set[str] | None) -> None:
+    found = SignedRefs(
+        (),
+        (
+            ("refs/heads/", ("all",)),
+            ("refs/heads/main", ("ada",)),
+            ("refs/heads/devices/{key}/", ("{key}", "ben")),
+        ),
+    )
+    assert found.names(ref) == names
+    assert found.cover(ref) == (names is not None)
