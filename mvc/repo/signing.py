@@ -127,8 +127,8 @@ def arriving(
     """Yield the commits that a ref is to get: all that the commit `target` leads to.
 
     Left out are those that the ref leads to already, or one that takes signatures of the same keys,
-    or fewer: they were judged when they came, or were there before signatures were required. `read` reads what is
-    not in the repository yet.
+    or fewer: they were judged when they came, or were there before signatures were required. `read`
+    reads what is not in the repository yet.
     """
     signed_refs = SignedRefs.of(repo)
     refs = repo.refs.all()
