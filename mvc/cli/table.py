@@ -18,8 +18,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "diff": ("diff", "Compare versions file by file and tensor by tensor."),
         "blame": ("blame", "Show which version changed each tensor last."),
         "bisect": ("bisect", "Find the first bad version."),
-        "drift": ("drift", "Show how far versions are from a base, layer by layer."),
-        "tree": ("tree", "Draw where branches and devices come from."),
+        "drift": ("drift", "Show how far versions have drifted from a base, layer by layer."),
+        "tree": ("tree", "Draw where branches, tags and devices come from."),
         "identify": ("identify", "Find the versions that hold exactly this file."),
         "verify-commit": (
             "verify_commit",
