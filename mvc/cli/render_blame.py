@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from mvc.ops.blame import BlamedFile, BlameResult, Origin
 WHO = 20
 """Characters of a name, at most."""
 _MAIL = re.compile(r"\s*<[^>]*>\s*\Z")
-_LAST = re.compile(r"[./][^./]*[./]?\Z")
 Style = Callable[..., str]
 
 
@@ -71,7 +69,7 @@ def who(origin: Origin) -> str:
 def _of(file: BlamedFile, *, layers: bool) -> Iterator[_Line]:
     if file.tensors is None:
         if file.whole is not None:
-            yield _Line(file.whole, file.whole.made, "-", "(the whole file)")
+            yield _Line(file.whole, file.whole.made or "-", "-", "(the whole file)")
         return
     if layers:
         yield from _layers(file)
@@ -100,6 +98,8 @@ def _was(origin: Origin, path: str, name: str) -> str:
 
 def _layers(file: BlamedFile) -> Iterator[_Line]:
     """Yield a line a layer: what the version that touched it last did to it."""
+    from mvc.diff.layers import layer_of
+
     held: dict[str, list[Origin]] = {}
     for item in file.tensors or ():
         held.setdefault(layer_of(item.name), []).append(item.origin)
@@ -112,16 +112,10 @@ def _layers(file: BlamedFile) -> Iterator[_Line]:
         yield _Line(newest, _change(mine), _relative(mine), label + ")")
 
 
-def layer_of(name: str) -> str:
-    """Return the name of a tensor's layer: all but the last piece of its own."""
-    match = _LAST.search(name)
-    return name[: match.start()] if match and match.start() else name
-
-
 def _change(origins: Sequence[Origin]) -> str:
     measured = [origin.weights for origin in origins if origin.weights]
     if not measured:
-        return "/".join(dict.fromkeys(origin.made for origin in origins))
+        return "/".join(dict.fromkeys(origin.made or "-" for origin in origins))
     elements = sum(weights.elements for weights in measured)
     return percent(sum(weights.changed for weights in measured), elements)
 
@@ -129,9 +123,11 @@ def _change(origins: Sequence[Origin]) -> str:
 def _relative(origins: Sequence[Origin]) -> str:
     """Return the L2 norm of the change of some tensors relative to theirs before."""
     measured = [origin.weights for origin in origins if origin.weights]
-    moved = [weights.l2 for weights in measured if weights.l2 is not None]
-    norms = [weights.norm for weights in measured if weights.norm is not None]
-    if not measured or len(moved) < len(measured) or len(norms) < len(measured):
+    if not measured:
         return "-"
-    whole = math.hypot(*norms)
-    return f"{math.hypot(*moved) / whole:.3g}" if whole else "-"
+    if len(measured) > 1:
+        from mvc.diff.layers import combined
+
+        measured = [combined(measured)]
+    relative = measured[0].relative_l2
+    return "-" if relative is None else f"{relative:.3g}"

@@ -54,6 +54,9 @@ def start(
             "a search is under way already", hint="`mvc bisect reset` ends it, `log` shows it"
         )
     head = repo.refs.head()
+    if head.commit is None:
+        # Raises NotFoundError with what to do.
+        revisions.resolve(repo, "HEAD")
     began = head.branch or (head.commit.hex() if head.commit else None)
     paths = tuple(path or "." for path in paths)
     known = Bisecting(began, checkout and repo.worktree is not None, paths)

@@ -95,7 +95,7 @@ def bisect_run(
                 if watcher is not None:
                     watcher.checking(verdict, item)
                 bench.show(item, progress)
-                _agree(verdict, item, run(item, bench.folder))
+                _agree(repo, verdict, item, run(item, bench.folder))
             if request.keep is not None and step.version is not None:
                 bench.show(step.version.id, progress)
     if known.command is not None:
@@ -166,13 +166,13 @@ def _unsure(known: Bisecting) -> Iterator[tuple[Verdict, ObjectId]]:
         yield "bad", known.bad
 
 
-def _agree(verdict: Verdict, item: ObjectId, code: int) -> None:
+def _agree(repo: Repository, verdict: Verdict, item: ObjectId, code: int) -> None:
     """Raise NegativeAnswer if the command says otherwise than what was given."""
     found = _verdict(code, item)
     if found != verdict:
         raise NegativeAnswer(
             f"{item.hex()[:10]} was given as {verdict}, but the command, which ended with"
             f" {code} there, calls it {found if found != 'skip' else 'untestable'}",
-            hint="run the command by hand in a folder made by `mvc export`;"
-            " `mvc bisect reset` forgets what it said",
+            hint="run the command by hand in a folder made by `mvc export`"
+            + ("; `mvc bisect reset` forgets what it said" if bisecting.under_way(repo) else ""),
         )

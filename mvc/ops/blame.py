@@ -49,14 +49,15 @@ class Origin:
 
     `path` and `name` are what the file and the tensor were called in that version. `made` says what
     the version did to the tensor, as compared with the parent `against`; that is None where the
-    tensor was new. `weights` are there for those whose dtype and shape stayed.
+    tensor was new. `weights` are there for those whose dtype and shape stayed. `at_or_before`:
+    older versions were not fetched, and nobody knows what this one made.
     """
 
     version: Version
     device: str | None
     path: str
     name: str
-    made: Made
+    made: Made | None
     at_or_before: bool
     against: ObjectId | None = None
     weights: Weights | None = None
@@ -118,7 +119,8 @@ def asked(repo: Repository, request: BlameRequest) -> tuple[ObjectId, list[str]]
     for word in request.words:
         spec = _seen(request.here, word)
         name, _, rest = word.partition(":")
-        if revision is not None or _means_file(head, spec) or not _is_revision(repo, name):
+        is_file = bool(name) and (revision is not None or _means_file(head, spec))
+        if is_file or not _is_revision(repo, name):
             specs.append(spec)
             continue
         revision = name or "HEAD"
@@ -275,7 +277,8 @@ def _origins(repo: Repository, commit: ObjectId, asking: _Asking) -> dict[int, _
 
 def _origin(comparer: Comparer, item: Decided, name: str, device: str | None) -> _Found:
     before = item.before.get(name)
-    plain = Origin(item.version, device, item.file.path, name, "added", item.at_or_before)
+    cut = item.at_or_before
+    plain = Origin(item.version, device, item.file.path, name, None if cut else "added", cut)
     model = comparer.model(item.file)
     if before is None or before.tensor is None:
         return _Found(plain)
