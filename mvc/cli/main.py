@@ -135,6 +135,8 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
     text = error.format_message().strip().rstrip(".")
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else PROGRAM
+    if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
+        text = f"{path} needs one of {', '.join(ctx.command.list_commands(ctx))}"
     return text[:1].lower() + text[1:], f"`{path} --help` shows how it is used"
 
 
