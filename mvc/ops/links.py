@@ -95,6 +95,9 @@ def _connected(
         told=access.told,
         http=_http(config, address, access, origin),
     )
+    rate = config.get("core.least_rate")
+    if isinstance(rate, int | float) and rate >= 0:
+        settings = replace(settings, rate=float(rate))
     if command:
         settings = replace(settings, ssh=program(str(command)))
     if isinstance(idle, int | float) and idle > 0:

@@ -34,6 +34,7 @@ KNOWN = (
     "commit.base",
     "commit.sign",
     "core.idle_seconds",
+    "core.least_rate",
     "core.ssh_command",
     "core.trust_other_owners",
     "http.authorities",

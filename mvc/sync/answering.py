@@ -18,6 +18,7 @@ from mvc.sync.messages import (
     decode_request,
     encode_reply,
 )
+from mvc.sync.pace import LEAST_RATE, WINDOW_SECONDS, Pace
 from mvc.sync.pipes import Pipes
 
 IDLE_WITHIN = 300.0
@@ -38,11 +39,17 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds that nothing may move within and between requests, and between signs of life."""
+    """Seconds that nothing may move within and between requests, and between signs of life.
+
+    `rate` is how many bytes a second are to move at least while the client is waited for, on the
+    average of `window` seconds; 0 for any.
+    """
 
     within: float = IDLE_WITHIN
     between: float = IDLE_BETWEEN
     sign: float = WAIT_SECONDS
+    rate: float = LEAST_RATE
+    window: float = WINDOW_SECONDS
 
 
 def answer_all(
@@ -70,6 +77,7 @@ class _Exchange:
         self._server = server
         self._pipes = pipes
         self._patience = patience
+        self._pace = Pace(patience.rate, patience.window)
         self._body = _Body(iter(()))
         self._verb = "unknown"
         self._sent = 0
@@ -95,8 +103,12 @@ class _Exchange:
         return code != "cut-off" and self._verb != "unknown" and self._body.drain()
 
     def _read(self, most: int) -> bytes:
+        # What comes between two requests has no hurry.
+        begun = None if self._pipes.idle == self._patience.between else time.monotonic()
         found = self._pipes.read(most)
         self._pipes.idle = self._patience.within
+        if begun is not None:
+            self._pace.note(time.monotonic() - begun, len(found))
         return found
 
     def _answer(self, message: bytes) -> tuple[str, bytes, Iterator[bytes]]:
@@ -119,7 +131,7 @@ class _Exchange:
     def _send(self, message: bytes, rest: Iterator[bytes]) -> bool:
         """Send a reply; False where the stream cannot go on behind it."""
         try:
-            for data in frames(message, rest):
+            for data in self._pace.passing(frames(message, rest)):
                 if not self._pipes.write(data):
                     break
                 self._sent += len(data)

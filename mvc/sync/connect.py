@@ -10,6 +10,7 @@ from typing import Any
 from mvc.repo.repository import Environment
 from mvc.sync.address import Address, HttpAddress, PathAddress, SshAddress
 from mvc.sync.link import Link
+from mvc.sync.pace import LEAST_RATE, Pace
 from mvc.sync.retry import TRIES, PatientLink
 from mvc.sync.ssh import SSH
 
@@ -23,7 +24,8 @@ class Settings:
 
     `told` hears remarks of other programs and why there is a pause. `here` is what relative paths
     start from. Where the repository is on this machine, `who` is the asker's name, and parts of it
-    are made in `scratch`. `http` are further fields of HttpSettings.
+    are made in `scratch`. `rate` is how many bytes a second a peer is to send or take at least.
+    `http` are further fields of HttpSettings.
     """
 
     here: Path | None = None
@@ -33,6 +35,7 @@ class Settings:
     strangers: bool = False
     ssh: tuple[str, ...] = SSH
     idle: float = IDLE_SECONDS
+    rate: float = LEAST_RATE
     tries: int = TRIES
     large_tries: int = LARGE_TRIES
     told: Callable[[str], None] = lambda _: None
@@ -80,11 +83,22 @@ def _ssh(address: SshAddress, settings: Settings) -> Link:
     from mvc.sync.stdio import StdioLink
 
     words = command(address, settings.ssh)
-    return StdioLink(words, address.host, idle=settings.idle, told=settings.told)
+    return StdioLink(
+        words,
+        address.host,
+        idle=settings.idle,
+        pace=lambda: Pace(settings.rate),
+        told=settings.told,
+    )
 
 
 def _http(address: HttpAddress, settings: Settings) -> Link:
     from mvc.sync.http_link import HttpLink, HttpSettings
 
-    found = HttpSettings(settings.token, idle_seconds=settings.idle, **(settings.http or {}))
+    found = HttpSettings(
+        settings.token,
+        idle_seconds=settings.idle,
+        least_rate=settings.rate,
+        **(settings.http or {}),
+    )
     return HttpLink(address, found)

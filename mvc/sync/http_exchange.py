@@ -18,6 +18,7 @@ from mvc.sync.http_refusal import STATUSES, TYPE, Refused, reply_headers
 from mvc.sync.limits import MAX_MESSAGE, MAX_PART, WAIT_SECONDS
 from mvc.sync.link import refusal
 from mvc.sync.messages import PartRequest, Refusal, Request, decode_request, encode_reply
+from mvc.sync.pace import Pace, SlowError
 from mvc.sync.quotas import ExhaustedError, Quotas
 from mvc.sync.served import Served
 from mvc.sync.server_config import Limits
@@ -119,13 +120,17 @@ class Exchanges:
 
     async def _body(self, receive: Receive, came: Inflow, token: Token) -> Exception | None:
         """Pass the body on; return why it is not whole, if it is not."""
-        total = 0
+        total, pace = 0, self._pace()
         while True:
+            begun = time.monotonic()
             try:
                 async with asyncio.timeout(self.limits.idle_seconds):
                     message = await receive()
+                pace.note(time.monotonic() - begun, len(message.get("body", b"")))
             except TimeoutError:
                 return cut_off("the client fell silent")
+            except SlowError:
+                return cut_off("the client is too slow")
             if message["type"] != "http.request":
                 return cut_off("the client went away")
             piece = message.get("body", b"")
@@ -142,7 +147,7 @@ class Exchanges:
 
         Return whether anything was sent.
         """
-        started = False
+        started, pace = False, self._pace()
         while True:
             piece: bytes | None = b""
             try:
@@ -159,8 +164,16 @@ class Exchanges:
             if piece is None:
                 return started
             self.quotas.moved(token, len(piece))
+            begun = time.monotonic()
             async with asyncio.timeout(self.limits.idle_seconds):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                pace.note(time.monotonic() - begun, len(piece))
+            except SlowError as error:
+                raise TimeoutError from error
+
+    def _pace(self) -> Pace:
+        return Pace(self.limits.least_rate, self.limits.slow_seconds)
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from mvc.sync.frames import CutOffError, frames, read_message
 from mvc.sync.http_refusal import STATUSES, TYPE
 from mvc.sync.link import Answer, FutileError, LaterError, UnreachableError, refused
 from mvc.sync.messages import Refusal, Request, decode_reply, encode_request
+from mvc.sync.pace import LEAST_RATE, WINDOW_SECONDS, Pace, Paced, SlowError
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -42,6 +43,8 @@ class HttpSettings:
     `token` goes to `token_origin` alone (None: wherever the address leads), and unencrypted to
     this machine only, unless `plain_token`. `authorities` is a file of certificates to trust
     instead of the system's. `proxies` are URLs by scheme, and `no` lists hosts without any.
+    `least_rate` is how many bytes a second the server sends or takes at least, on the average of
+    `slow_seconds` of waiting for it.
     """
 
     token: str | None = None
@@ -51,6 +54,8 @@ class HttpSettings:
     proxies: Mapping[str, str] = field(default_factory=dict)
     connect_seconds: float = 10.0
     idle_seconds: float = 60.0
+    least_rate: float = LEAST_RATE
+    slow_seconds: float = WINDOW_SECONDS
 
 
 class HttpLink:
@@ -71,10 +76,13 @@ class HttpLink:
     def ask(self, request: Request, body: Iterable[bytes] = ()) -> Answer:
         """See Link."""
         message = encode_request(request)
-        response = self._sent(request.VERB, message, body)
+        pace = Pace(self._settings.least_rate, self._settings.slow_seconds)
+        response = self._sent(request.VERB, message, body, pace)
         try:
             self._check(response)
-            data, rest = read_message(_Reading(response))
+            reading = Paced(_Reading(response), pace)
+            data, rest = read_message(reading)
+            reading.active = True
             reply = decode_reply(data, type(request))
             # The end of a reply without a body is read at once: the connection is free again.
             first = next(rest, None)
@@ -132,7 +140,7 @@ class HttpLink:
             found["Content-Length"] = str(length)
         return found
 
-    def _sent(self, verb: str, message: bytes, body: Iterable[bytes]) -> Any:
+    def _sent(self, verb: str, message: bytes, body: Iterable[bytes], pace: Pace) -> Any:
         """Send a request and return the response, whatever it is."""
         from urllib3.exceptions import HTTPError
 
@@ -141,7 +149,8 @@ class HttpLink:
             data: Any = b"".join(frames(message))
             headers = self._headers(len(data))
         else:
-            data, headers = _pieces(frames(message, body)), self._headers(None)
+            data = pace.passing(_pieces(frames(message, body)))
+            headers = self._headers(None)
         try:
             connection = self._open()
             self._half_sent = True
@@ -270,6 +279,8 @@ class HttpLink:
             self.close()
 
     def _shown(self, error: MvcError) -> MvcError:
+        if isinstance(error, SlowError):
+            return NetworkError(f"{self._name} is too slow: {error.message}")
         if isinstance(error, CutOffError):
             return NetworkError(f"the connection to {self._name} was cut off")
         return error
@@ -321,7 +332,7 @@ class _Reading:
         from urllib3.exceptions import HTTPError
 
         try:
-            return bytes(self._response.read(most))
+            return bytes(self._response.read1(most))
         except (HTTPError, OSError, ValueError, _http_exception()) as error:
             raise NetworkError("the connection to the server was cut off") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 from mvc.base import fileio
 from mvc.base.errors import FormatError, UsageError
 from mvc.sync.limits import MAX_PART, PART_BYTES
+from mvc.sync.pace import LEAST_RATE, WINDOW_SECONDS
 from mvc.sync.quarantine import RESERVE_BYTES
 
 PORT = 8417
@@ -23,7 +24,8 @@ class Limits:
 
     `requests` run at a time, at most `requests_per_token` of them of one token; the rest is told
     to come again. A request's head must come within `header_seconds`; nobody may be silent for
-    `idle_seconds` in the middle of a request, nor take `total_seconds` for one.
+    `idle_seconds` in the middle of a request, nor take `total_seconds` for one. Who is waited for
+    sends and takes at least `least_rate` bytes a second, on the average of `slow_seconds`.
     """
 
     requests: int = 64
@@ -32,6 +34,8 @@ class Limits:
     header_bytes: int = 32768
     header_seconds: int = 10
     idle_seconds: int = 60
+    least_rate: int = LEAST_RATE
+    slow_seconds: int = int(WINDOW_SECONDS)
     total_seconds: int = 3600
     keep_alive_seconds: int = 75
     shutdown_seconds: int = 60
@@ -126,7 +130,7 @@ def _section(kind: type[Any], found: object, prefix: str) -> Any:
 
 def _value(kind: str, value: object, key: str) -> object:
     if kind == "int" and type(value) is int and 0 <= value < 1 << 62:
-        if value or key in ("port", "space.reserve_bytes"):
+        if value or key in ("port", "space.reserve_bytes", "limits.least_rate"):
             return value
     elif kind == "str" and isinstance(value, str) and value:
         return value

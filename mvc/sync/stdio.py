@@ -10,6 +10,7 @@ from mvc.sync.child import Child
 from mvc.sync.frames import CutOffError, frames, read_message
 from mvc.sync.link import Answer, FutileError, refused
 from mvc.sync.messages import Refusal, Request, decode_reply, encode_request
+from mvc.sync.pace import Pace, Paced, SlowError
 from mvc.sync.pipes import SilenceError
 from mvc.sync.ssh import ended
 
@@ -20,7 +21,8 @@ class StdioLink:
     """A link to a program that answers on its standard streams, started when it is first asked.
 
     `host` is what the other side is called in errors. `told` hears what the program prints on
-    standard error. Where nothing moves for `idle` seconds, the program is ended.
+    standard error. Where nothing moves for `idle` seconds, or less than the `pace` of a request
+    asks for, the program is ended.
     """
 
     def __init__(
@@ -29,11 +31,13 @@ class StdioLink:
         host: str,
         *,
         idle: float = IDLE_SECONDS,
+        pace: Callable[[], Pace] = Pace,
         told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._command = tuple(command)
         self._host = host
         self._idle = idle
+        self._pace = pace
         self._told = told
         self._child: Child | None = None
         # Whether the child can answer nothing more: a body was not read, or not sent, to its end.
@@ -45,9 +49,12 @@ class StdioLink:
             self._drop()
         child = self._child = self._child or Child(self._command, self._idle, self._remark)
         try:
-            whole = self._send(child, request, body)
+            pace = self._pace()
+            whole = self._send(child, request, body, pace)
+            reading = Paced(child.read, pace)
             with self._translated(child):
-                message, rest = read_message(child.read)
+                message, rest = read_message(reading)
+                reading.active = True
                 first = next(rest, None)
             child.answered = True
             reply = decode_reply(message, type(request))
@@ -81,10 +88,10 @@ class StdioLink:
         if not line.startswith(("error: ", "hint: ")):
             self._told(f"{self._host}: {line}")
 
-    def _send(self, child: Child, request: Request, body: Iterable[bytes]) -> bool:
+    def _send(self, child: Child, request: Request, body: Iterable[bytes], pace: Pace) -> bool:
         """Send a request; False where an answer, or the end, came before all was sent."""
         try:
-            data = frames(encode_request(request), body)
+            data = pace.passing(frames(encode_request(request), body))
             return all(child.write_unanswered(piece) for piece in data)
         except SilenceError as error:
             raise self._silent() from error
@@ -111,6 +118,8 @@ class StdioLink:
             yield
         except SilenceError as error:
             raise self._silent() from error
+        except SlowError as error:
+            raise NetworkError(f"{self._host} is too slow: {error.message}") from error
         except (EOFError, CutOffError):
             raise ended(self._host, child.end(), child.lines, begun=child.answered) from None
         except FormatError as error:

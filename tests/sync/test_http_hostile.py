@@ -242,6 +242,24 @@ def test_a_client_that_drips_is_cut_off(world: HttpWorld, token: str, within: st
             thread.join()
 
 
+def test_a_client_slower_than_is_asked_for_is_cut_off(tmp_path: Path) -> None:
+    limits = Limits(idle_seconds=20, total_seconds=60, least_rate=2000, slow_seconds=1)
+    with running(tmp_path, limits=limits) as world:
+        key, stop = world.token(*ALL), threading.Event()
+        with socket.create_connection(("127.0.0.1", world.port), timeout=30) as peer:
+            peer.sendall(head(key, b"Transfer-Encoding: chunked", verb=b"part"))
+            peer.sendall(b"%x\r\n%s\r\n" % (len(PART), PART))
+            thread = threading.Thread(target=drip, args=(peer, stop))
+            thread.start()
+            begun = time.monotonic()
+            try:
+                received(peer)
+            finally:
+                stop.set()
+                thread.join()
+        assert time.monotonic() - begun < 20
+
+
 def test_a_client_that_does_not_read_its_reply_is_cut_off(world: HttpWorld, token: str) -> None:
     from mvc.sync.messages import GiveReply
     from tests.sync.test_http import give

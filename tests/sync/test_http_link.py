@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,13 +17,24 @@ from mvc.sync.frames import WAITING, frames
 from mvc.sync.http_link import HttpLink, HttpSettings
 from mvc.sync.limits import MAX_WAITS
 from mvc.sync.link import FutileError, LaterError
-from mvc.sync.messages import RefsRequest, Refusal, encode_reply
+from mvc.sync.messages import PlanReply, PlanRequest, RefsRequest, Refusal, encode_reply
 from tests.sync.http_world import REFS
 
 GOOD = b"".join(frames(encode_reply(REFS)))
 REQUEST = RefsRequest(("refs/",))
 BUSY = Refusal("busy", "too much at once", None, again=True)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-mvc\r\n"
+
+
+def request_of(peer: socket.socket) -> bytes:
+    """Return a short request, whole: what is not read would take the answer with it."""
+    data = peer.recv(1 << 16)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length and len(body) < int(length[1]) and (more := peer.recv(1 << 16)):
+        body += more
+        data += more
+    return data
 
 
 @contextmanager
@@ -39,7 +52,7 @@ def saying(
                 except OSError:
                     return
                 with peer:
-                    heard.append(peer.recv(1 << 16))
+                    heard.append(request_of(peer))
                     try:
                         if callable(answer):
                             answer(peer)
@@ -168,6 +181,25 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
         with pytest.raises(NetworkError, match="does not answer"):
             link.ask(RefsRequest(()))
         gone.set()
+
+
+def test_a_server_that_drips_is_given_up() -> None:
+    def drip(peer: socket.socket) -> None:
+        message = frames(encode_reply(PlanReply(1, 1, ())), [bytes(500)])
+        data = b"".join(message)
+        peer.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(data) + data[:200])
+        for at in range(200, len(data)):
+            peer.sendall(data[at : at + 1])
+            time.sleep(0.005)
+
+    for rate in (5000.0, 0.0):
+        slow = {"least_rate": rate, "slow_seconds": 0.2}
+        with saying(drip, **slow) as (link, _):
+            if rate:
+                with pytest.raises(NetworkError, match="too slow"):
+                    b"".join(link.ask(PlanRequest((), ())).body)
+            else:
+                assert b"".join(link.ask(PlanRequest((), ())).body) == bytes(500)
 
 
 def test_what_a_server_says_is_shown_without_what_a_terminal_obeys() -> None:
