@@ -7,12 +7,14 @@ is mended when a merged file is written.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal as Choice
 
 from mvc.base.errors import FormatError
 from mvc.formats import zip_archive, zip_checksums
 from mvc.formats.base import Source
+from mvc.formats.zip_archive import Member
 from mvc.merge.stored import StoredSource
 from mvc.objects.model import Checkpoint, Layout, Literal, Placed
 from mvc.repo.metadata import read_layout, read_tensor
@@ -23,15 +25,16 @@ Difference = Choice["none", "harmless", "literals", "structure"]
 """How two files differ beside the words of their tensors.
 
 none: not at all, but for checksums. harmless: in remarks that no program computes with, such as
-the `__metadata__` of safetensors and the random identity that torch.save gives a file. literals:
-in other bytes, with the same tensors in the same order. structure: in which tensors there are, in
-their dtypes, shapes, order or views, or in the format.
+the `__metadata__` of safetensors, or the identity and the top folder's name that torch.save gives
+a file. literals: in other bytes, with the same tensors in the same order. structure: in which
+tensors there are, in their dtypes, shapes, order or views, or in the format.
 """
 
 Span = tuple[int, int]
 
 _ZIPS = frozenset(("pytorch", "torchscript", "npz", "keras"))
-_IDENTITY = "/.data/serialization_id"
+_TORCH = frozenset(("pytorch", "torchscript"))
+_IDENTITY = ".data/serialization_id"
 _STEP = 1 << 20
 _HEADER = 100_000_000
 
@@ -49,10 +52,8 @@ def compare(store: ObjectStore, one: Checkpoint, two: Checkpoint) -> Difference:
     sides = StoredSource(store, one), StoredSource(store, two)
     if one.format == "safetensors" and _same_tensors_in_header(*sides):
         return "harmless"
-    if one.size == two.size and one.format in _ZIPS:
-        identity = _identities(sides[0])
-        if all(_covered(span, identity) for span in spans):
-            return "harmless"
+    if one.format in _TORCH and _same_members((first, sides[0]), (second, sides[1])):
+        return "harmless"
     return "literals"
 
 
@@ -165,16 +166,65 @@ def _same_tensors_in_header(*sides: StoredSource) -> bool:
     return found[0] == found[1]
 
 
-def _identities(source: Source) -> list[Span]:
+def _same_members(*files: tuple[Layout, StoredSource]) -> bool:
+    """Tell whether two files of torch.save say the same to who loads them.
+
+    The name of their top folder is that of the file they were saved as, and their identity is
+    drawn; places of members follow from the former.
+    """
     try:
-        return [
-            (member.data_offset, member.data_offset + member.size)
-            for member in zip_archive.members(source)
-            if member.name.endswith(_IDENTITY)
-        ]
+        members = [zip_archive.members(source) for _, source in files]
     except FormatError:
-        return []
+        return False
+    names = [[_below_top(member) for member in found] for found in members]
+    if names[0] != names[1]:
+        return False
+    spans = [_tensor_spans(layout, source) for layout, source in files]
+    sources = [source for _, source in files]
+    return all(
+        _below_top(one) == _IDENTITY or _same_content((one, two), sources, spans)
+        for one, two in zip(*members, strict=True)
+    )
 
 
-def _covered(span: Span, allowed: Sequence[Span]) -> bool:
-    return any(start <= span[0] and span[1] <= end for start, end in allowed)
+def _same_content(
+    pair: tuple[Member, Member], sources: Sequence[Source], spans: Sequence[Sequence[Span]]
+) -> bool:
+    """Tell whether members are equal beside tensors: each is full of them, or has none."""
+    if (pair[0].size, pair[0].stored) != (pair[1].size, pair[1].stored):
+        return False
+    held = [_inside(member, found) for member, found in zip(pair, spans, strict=True)]
+    if held[0] == held[1] == pair[0].size:
+        return True
+    if held != [0, 0]:
+        return False
+    return all(
+        sources[0].read_at(pair[0].data_offset + at, size)
+        == sources[1].read_at(pair[1].data_offset + at, size)
+        for at in range(0, pair[0].size, _STEP)
+        for size in (min(_STEP, pair[0].size - at),)
+    )
+
+
+def _inside(member: Member, spans: Sequence[Span]) -> int:
+    """Return how many bytes of a member are tensors."""
+    end = member.data_offset + member.size
+    first = bisect_left(spans, (member.data_offset, 0))
+    found = 0
+    for start, stop in spans[first:]:
+        if start >= end:
+            break
+        found += stop - start
+    return found
+
+
+def _tensor_spans(layout: Layout, source: StoredSource) -> list[Span]:
+    return [
+        (source.starts[place], source.starts[place + 1])
+        for place, part in enumerate(layout.extents)
+        if isinstance(part, Placed)
+    ]
+
+
+def _below_top(member: Member) -> str:
+    return member.name.partition("/")[2]

@@ -63,6 +63,20 @@ def test_the_random_identity_of_a_saved_file_does_no_harm(files: Files, tmp_path
     assert compare(files.store, *stored) == "harmless"
 
 
+@pytest.mark.parametrize("top", ["checkpoint_10", "m"])
+def test_the_name_that_a_file_was_saved_as_does_no_harm(
+    top: str, files: Files, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one.pt", tmp_path / "two.pt"
+    WRITERS["pytorch"](one, arrays(1))
+    with zipfile.ZipFile(one) as old, zipfile.ZipFile(two, "w") as new:
+        for member in old.namelist():
+            name = f"{top}/{member.partition('/')[2]}"
+            new.writestr(zipfile.ZipInfo(name), old.read(member))
+    stored = [files.stored(path) for path in (one, two)]
+    assert compare(files.store, *stored) == "harmless"
+
+
 @pytest.mark.parametrize("extra", [b"code", b"edoc"])
 def test_another_member_of_a_zip_is_a_difference(
     extra: bytes, files: Files, tmp_path: Path
