@@ -73,6 +73,10 @@ SECTIONS = {
         ("benchmarks.diff", "--pair", "FAMILIES/full-fp32/step0000.safetensors",
          "FAMILIES/full-fp32/step0020.safetensors", "--repeats", "9")
     ),
+    "merge": Section(
+        ("benchmarks.merge", "--pair", "FAMILIES/full-fp32/step0000.safetensors",
+         "FAMILIES/full-fp32/step0020.safetensors", "--devices", "100")
+    ),
     "memory": Section(("benchmarks.memory", "--size-gb", "4", "--tensors", "64")),
     "startup": Section(("benchmarks.startup", "--repeats", "10")),
 }  # fmt: skip
