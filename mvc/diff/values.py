@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mvc.base import dtypes
 from mvc.codec.segments import UNITS
+from mvc.diff.sums import BLOCK_WORDS
 from mvc.repo.tensors import Held
 
 Array: TypeAlias = NDArray[Any]
@@ -81,5 +82,13 @@ def as_floats(values: Array) -> Floats:
 
 
 def dot(one: Floats, two: Floats) -> float:
-    """Return the sum of products, in one order on every machine (BLAS has orders of its own)."""
-    return float(np.einsum("i,i->", one, two))
+    """Return the sum of products, the same on every machine; `mvc.diff.sums` says why."""
+    total = 0.0
+    space = np.empty(min(BLOCK_WORDS, len(one)))
+    with np.errstate(all="ignore"):
+        for start in range(0, len(one), BLOCK_WORDS):
+            part = one[start : start + BLOCK_WORDS]
+            product = space[: len(part)]
+            np.multiply(part, two[start : start + BLOCK_WORDS], out=product)
+            total += float(np.add.reduce(product))
+    return total

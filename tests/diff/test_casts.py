@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as hnp
 
 from mvc.diff.findings import Cast
 from mvc.diff.structure import Recoded
+from mvc.diff.sums import BLOCK_WORDS
+from mvc.diff.values import dot
 from tests.diff.sources import compared, noise
 
 
@@ -141,3 +143,14 @@ def test_values_of_many_chunks_are_summed_over_all_of_them() -> None:
     other[2, -1] += np.float16(1)
     found = cast(large, other)
     assert (found.kind, found.differing, found.elements) == ("changed", 1, large.size)
+
+
+@given(st.integers(0, 40_000), st.integers(0, 3))
+def test_products_are_rounded_one_by_one_and_added_pairwise(length: int, seed: int) -> None:
+    one, two = noise(seed, 2, length, dtype="f8")
+    expected = 0.0
+    for start in range(0, length, BLOCK_WORDS):
+        part = slice(start, start + BLOCK_WORDS)
+        expected += float(np.add.reduce(one[part] * two[part]))
+    assert dot(one, two) == expected
+    assert dot(one, two) == pytest.approx(float(np.dot(one, two)), rel=1e-9, abs=1e-9)
