@@ -67,7 +67,7 @@ def files_meant(
     except (NotFoundError, UsageError) as error:
         files = [word for word in words if word and os.path.lexists(session.path(word))]
         found = [word for word in files if not _is_revision(session, word)]
-        if not found:
+        if not found or found[0] in ("HEAD", "@") or session.repo.worktree is None:
             raise
         others = [word for word in words if word not in found]
         after = " ".join(["mvc", verb, *others, "--", *found])

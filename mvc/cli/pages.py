@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
-def check_target(session: Session, target: str) -> None:
+def check_target(session: Session, target: str, *, as_json: bool = False) -> None:
     """Raise where a page cannot be written, before long work is done for it."""
     if target == STDOUT:
+        if as_json:
+            raise UsageError(
+                "--html - and --json would both write to stdout", hint="name a file: --html FILE"
+            )
         return
     path = session.path(target)
     if fileio.is_dir(path):

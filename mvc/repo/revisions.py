@@ -57,9 +57,9 @@ def resolve_object(repo: Repository, name: str) -> ObjectId:
     if name in ("HEAD", "@"):
         commit = repo.head_commit()
         if commit is None:
-            raise NotFoundError(
-                "there are no commits yet", hint="`mvc add FILE` and `mvc commit -m MESSAGE`"
-            )
+            bare = "`mvc push` from a working copy brings some"
+            hint = "`mvc add FILE` and `mvc commit -m MESSAGE`" if repo.worktree else bare
+            raise NotFoundError("there are no commits yet", hint=hint)
         return commit
     for prefix in ("", BRANCHES, TAGS, REMOTES):
         full = prefix + name

@@ -65,6 +65,7 @@ class Row:
     bar: float
     l2: float | None
     cosine: float | None
+    rank: float | None
     max_abs: float | None
     max_at: str
     mean_shift: float | None
@@ -135,6 +136,7 @@ class Section:
     heat: Map | None
     rows: tuple[Row, ...]
     rows_hidden: int
+    ranks: bool
     histogram: histogram.Picture | None
     structure: tuple[Entry, ...]
     structure_hidden: int
@@ -281,6 +283,7 @@ def _section(place: int, file: FileDiff, room: int, *, few: bool) -> Section:
         heat,
         rows,
         hidden,
+        any(row.rank is not None for row in rows),
         drawn,
         tuple(structure[:MOST_ENTRIES]),
         max(0, len(structure) - MOST_ENTRIES),
@@ -393,7 +396,7 @@ def _row(item: ChangedTensor, anchor: str, scale: Scale) -> Row:
     weights = item.weights
     shape = "×".join(map(str, item.shape)) or "scalar"  # noqa: RUF001
     if weights is None:
-        empty = ("", 0.0, None, 0, 0.0, None, None, None, "", None, None, "", "")
+        empty = ("", 0.0, None, 0, 0.0, None, None, None, None, "", None, None, "", "")
         return Row(anchor, item.name, item.old_name, shape, item.dtype, *empty)
     relative = weights.relative_l2
     before, after = weights.old_nonfinite, weights.new_nonfinite
@@ -410,6 +413,7 @@ def _row(item: ChangedTensor, anchor: str, scale: Scale) -> Row:
         4 + 96 * scale.place(relative) if relative else 0.0,
         weights.l2,
         weights.cosine,
+        weights.effective_rank,
         weights.max_abs,
         f"[{', '.join(map(str, weights.max_at))}]" if weights.max_at else "",
         weights.mean_shift,

@@ -128,6 +128,14 @@ def test_the_rank_of_a_change_is_shown_where_it_is_asked_for(two: Console) -> No
     assert "rank" not in two("diff", "HEAD~1", "HEAD").out
 
 
+def test_a_page_has_a_column_of_ranks_where_they_are_asked_for(two: Console) -> None:
+    pages = [
+        two("diff", "HEAD~1", "HEAD", "--html", "-", *options).out for options in ([], ["--rank"])
+    ]
+    assert [page.count(">rank</th>") for page in pages] == [0, 1]
+    assert ">4.0</td>" in pages[1]
+
+
 def test_a_wide_terminal_shows_more(two: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "130")
     lines = two("diff", "HEAD~1", "HEAD", "--", "model.st").lines
@@ -165,6 +173,7 @@ def test_a_tensor_that_became_nan_is_valid_json(two: Console) -> None:
         (["--no-weights", "--top", "3"], "--no-weights"),
         (["--words", "--stat"], "--stat"),
         (["--first"], "--words"),
+        (["--html", "-", "--json"], "--html FILE"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
@@ -193,6 +202,15 @@ def test_help_names_every_key() -> None:
 def test_before_the_first_commit_there_is_nothing_to_compare(mvc: Console) -> None:
     for options in (["--stat"], ["--words"], ["--rank"], ["--top", "3"]):
         assert mvc("diff", *options).out == ""
+
+
+def test_an_empty_bare_repository_has_no_commits_and_no_files(mvc: Console) -> None:
+    mvc("init", "--bare", "central")
+    done = mvc("-C", "central", "diff", "HEAD", "HEAD", code=3)
+    assert done.err == (
+        "error: there are no commits yet\nhint: `mvc push` from a working copy brings some\n"
+    )
+    assert "is a file" not in mvc("-C", "central", "diff", "refs", "packs", code=3).err
 
 
 def test_files_of_the_working_copy_have_all_numbers(two: Console) -> None:

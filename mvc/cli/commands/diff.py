@@ -120,7 +120,7 @@ def command(
     if first and not words:
         raise UsageError("--first says which elements --words shows", hint="add --words")
     if html is not None:
-        check_target(session, html)
+        check_target(session, html, as_json=as_json)
     paths = tuple(paths_after_dashes(ctx) or ())
     if not no_index:
         _check_inside(session, revisions)

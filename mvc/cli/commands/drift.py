@@ -61,7 +61,7 @@ def command(
     from mvc.ops.drift import DriftRequest, drift
 
     if html is not None:
-        check_target(session, html)
+        check_target(session, html, as_json=as_json)
     paths = tuple(session.inside(path) for path in paths_after_dashes(ctx) or ())
     with files_meant(session, "drift", refs):
         found = drift(session.repo, DriftRequest(refs, base, paths), session.progress)
