@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
-from threading import local
+from threading import Barrier, Thread, local
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,8 +25,25 @@ def worker_count() -> int:
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """Return the process-wide pool, made at first use."""
-    return ThreadPoolExecutor(worker_count(), thread_name_prefix="mvc", initializer=_begin)
+    """Return the process-wide pool, made at first use with all its threads."""
+    count = worker_count()
+    made = ThreadPoolExecutor(count, thread_name_prefix="mvc", initializer=_begin)
+    everyone = Barrier(count)
+
+    def start() -> None:
+        try:
+            for _ in range(count):
+                made.submit(everyone.wait)
+        except RuntimeError:
+            # The system gives no more threads; those there are will do.
+            everyone.abort()
+
+    # Ctrl-C interrupts the main thread alone. Had it started the others, one could be missing
+    # from the executor's list then, and the process would wait for it for ever at its end.
+    starter = Thread(target=start, name="mvc-start")
+    starter.start()
+    starter.join()
+    return made
 
 
 _here = local()

@@ -177,3 +177,22 @@ def test_a_thread_that_the_pool_waits_for_computes_by_itself() -> None:
         assert list(ordered_map(lambda item: item + 1, range(50))) == list(range(1, 51))
     ready.set()
     assert all(future.result() for future in waiting)
+
+
+def test_a_pool_has_all_its_threads_from_the_start_and_none_was_started_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starters = []
+    original = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        starters.append((thread.name, threading.current_thread().name))
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    made = parallel.pool.__wrapped__()
+    try:
+        workers = [by for name, by in starters if name != "mvc-start"]
+        assert workers == ["mvc-start"] * parallel.worker_count()
+    finally:
+        made.shutdown()
