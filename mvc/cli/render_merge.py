@@ -30,7 +30,8 @@ def told(session: Session, done: MergeResult) -> None:
         session.say(line)
     if done.status in ("same", "forward", "aborted"):
         return
-    for line in _limited([_file(item) for item in done.files], "file"):
+    news = [item for item in done.files if item.result != "ours" or item.conflicts]
+    for line in _limited([_file(item) for item in news], "file"):
         session.say(line)
     for line in _limited([_dispute(item) for item in done.conflicts], "conflict"):
         session.write(session.style(line, "red"))
@@ -57,7 +58,7 @@ def _headline(session: Session, done: MergeResult) -> Iterator[str]:
         yield f"{branch} is as it was, at {session.style(short(done.commit), 'yellow')}"
     elif done.dry_run:
         count = f": {counted(len(done.conflicts), 'conflict')}" if done.conflicts else ""
-        yield f"{done.verb} would change {counted(len(done.files), 'file')}{count}"
+        yield f"{done.verb} would change {counted(_touched(done), 'file')}{count}"
     elif done.status == "conflicts":
         yield f"{counted(len(done.conflicts), 'conflict')}; what is not in conflict is merged"
     elif done.status == "stopped":
@@ -65,6 +66,11 @@ def _headline(session: Session, done: MergeResult) -> Iterator[str]:
     else:
         subject = escaped(done.message.partition("\n")[0])
         yield f"[{branch} {at}] {subject}"
+
+
+def _touched(done: MergeResult) -> int:
+    """Count the files that are not simply as they were here."""
+    return sum(item.result != "ours" or bool(item.conflicts) for item in done.files)
 
 
 def _names(done: MergeResult) -> str:

@@ -160,6 +160,10 @@ def _put_back(
     progress: Progress,
 ) -> None:
     paths = set(about)
+    for path in sorted(paths & now.keys() - before.keys()):
+        # One that a run brought which was cut off before it noted so.
+        if path not in tree.state.files and tree.has(path, now[path]):
+            tree.track(path)
     target = {path: before[path] for path in sorted(paths & before.keys())}
     held = {path: now[path] for path in paths & now.keys()}
     tree.move_to(target, held, force=True, precision=precision, progress=progress)
