@@ -17,7 +17,8 @@ from mvc.base.progress import SILENT, Progress
 from mvc.codec.segments import swapped
 from mvc.formats.base import Extent, Located, View
 from mvc.formats.zip_checksums import Span, repairs
-from mvc.merge.tensors import MEMORY, Merged, ahead
+from mvc.merge.tensors import Merged
+from mvc.merge.work import MEMORY, ahead
 from mvc.objects.model import Checkpoint, Content, Layout, Placed
 from mvc.repo.metadata import read_layout, read_tensor
 from mvc.repo.tensors import Held

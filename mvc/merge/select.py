@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mvc.base.parallel import ordered_map
 from mvc.merge.changes import Flags, against_base
 from mvc.merge.numbers import Floats
-from mvc.merge.work import Work, blocks
+from mvc.merge.work import Work, ahead, blocks
 
 DIGIT = 16
 _BUCKETS = 1 << DIGIT
@@ -132,7 +132,11 @@ def _narrow(work: Work, searches: list[_Search]) -> None:
         if stage == "divide"
     }
     parts: list[list[Bits]] = [[] for _ in searches]
-    for found in ordered_map(lambda number: _look(work, searches, number), range(work.parts)):
+    room = len(searches) * _BUCKETS * 16
+    looks = ordered_map(
+        lambda number: _look(work, searches, number), range(work.parts), ahead=ahead(room)
+    )
+    for found in looks:
         for place, part in found.items():
             if place in divided:
                 divided[place] += part.astype(np.int64)

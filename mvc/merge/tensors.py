@@ -9,12 +9,12 @@ from threading import Lock
 import numpy as np
 
 from mvc.base.errors import UsageError
-from mvc.base.parallel import ordered_map, worker_count
+from mvc.base.parallel import ordered_map
 from mvc.merge import deltas, integers, linear, order
 from mvc.merge.numbers import Words, numbers
 from mvc.merge.strategies import Strategy
 from mvc.merge.strategies import strategy as named
-from mvc.merge.work import Part, Work
+from mvc.merge.work import MEMORY, Part, Work, ahead
 from mvc.objects.model import Tensor
 from mvc.repo.tensors import Held
 
@@ -54,6 +54,11 @@ class Merged:
         self._part: Part | None = None
         self._lock = Lock()
 
+    @property
+    def heavy(self) -> bool:
+        """Whether two parts at a time would take too much memory."""
+        return self.room * 2 > MEMORY
+
     def prepare(self) -> None:
         """Find what depends on the whole tensor: an angle, a threshold. Reads it, at most thrice.
 
@@ -72,16 +77,11 @@ class Merged:
     def parts(self) -> Iterator[memoryview]:
         """Yield all parts in order, computing few of them ahead."""
         self.prepare()
+        if self.heavy:
+            # In this thread; reading and sorting use the others.
+            yield from map(self.part, range(self.count))
+            return
         yield from ordered_map(self.part, range(self.count), ahead=ahead(self.room))
-
-
-MEMORY = 384 << 20
-"""Bytes that the parts being made may take together."""
-
-
-def ahead(room: int) -> int:
-    """Return how many parts that take `room` bytes each may be under way at a time."""
-    return max(1, min(2 * worker_count(), MEMORY // max(1, room)))
 
 
 def supports(dtype: str, name: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvc.base.ids import ObjectId
+from mvc.base.parallel import worker_count
 from mvc.merge.numbers import Floats, Numbers, Words
 from mvc.merge.strategies import Strategy
 from mvc.repo.tensors import Held
@@ -19,6 +20,9 @@ BLOCK_WORDS = 1 << 14
 
 KEPT_PARTS = 8
 """Parts that are kept for a later side which has the same; more are read again."""
+
+MEMORY = 384 << 20
+"""Bytes that the parts being made may take together."""
 
 Part = Callable[[int], Words]
 """Makes the words of a part. Safe in worker threads."""
@@ -85,6 +89,11 @@ class Reading:
 
     def _load(self, one: Held) -> Words:
         return np.frombuffer(one.load(self._number), self._word)
+
+
+def ahead(room: int) -> int:
+    """Return how many parts that take `room` bytes each may be under way at a time."""
+    return max(1, min(2 * worker_count(), MEMORY // max(1, room)))
 
 
 def same_part(held: tuple[Held, ...], number: int) -> bool:
