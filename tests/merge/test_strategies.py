@@ -67,9 +67,9 @@ def test_values_that_make_no_sense_are_refused(name: str, option: str, value: Va
 
 
 def test_a_name_that_is_nearly_right_is_suggested() -> None:
-    with pytest.raises(UsageError, match="no merge strategy 'averge'") as found:
-        strategy("averge")
-    assert found.value.hint == "did you mean average?"
+    with pytest.raises(UsageError, match="no merge strategy 'medan'") as found:
+        strategy("medan")
+    assert found.value.hint == "did you mean median?"
 
 
 @pytest.mark.parametrize(
