@@ -10,6 +10,7 @@ from mvc.base.errors import NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.diff import contents
+from mvc.diff.asked import check_tensors
 from mvc.diff.results import (
     WORKTREE,
     ChangedTensor,
@@ -45,11 +46,12 @@ __all__ = [
 
 
 def diff(repo: Repository, request: DiffRequest, progress: Progress = SILENT) -> DiffResult:
-    """Return what differs. Raises NotFoundError for an unknown revision or path."""
+    """Return what differs. Raises NotFoundError for an unknown revision, path or tensor."""
     old, new = _ends(repo, request, progress)
     found = compare(old, new, request, progress)
     if not found.files:
         _check_paths(request.paths, old[1], new[1])
+    check_tensors(request, old, new, found)
     return found
 
 

@@ -283,6 +283,56 @@ def test_a_path_that_is_nowhere_is_an_error(two: Project) -> None:
     assert diff(two.repo, DiffRequest((), ("model.st",))).files == ()
 
 
+@pytest.mark.parametrize(
+    ("request_", "hint"),
+    [
+        (DiffRequest(tensors=("*.bais",)), "`mvc show HEAD:model.st` lists tensors"),
+        (DiffRequest(tensors=("*.bias", "hed.weight")), "did you mean 'head.weight'?"),
+        (DiffRequest((), ("model.st:encoder.lyer.*",)), "`mvc show HEAD:model.st` lists tensors"),
+        (
+            DiffRequest(("HEAD~1", "HEAD"), ("*.st:nope",)),
+            "`mvc show HEAD~1:model.st` lists tensors",
+        ),
+        (DiffRequest(("HEAD~1:model.st",), tensors=("x",)), "`mvc show HEAD~1:model.st` lists"),
+        (DiffRequest(("HEAD~1", "HEAD"), ("fresh:nope",)), "all of them: leave it out"),
+        (DiffRequest(names_only=True, weights=False, tensors=("x",)), "`mvc show HEAD:model.st`"),
+    ],
+)
+def test_a_tensor_that_no_file_has_is_an_error(
+    two: Project, request_: DiffRequest, hint: str
+) -> None:
+    with pytest.raises(NotFoundError, match="neither side has a tensor") as caught:
+        diff(two.repo, request_)
+    assert (caught.value.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        DiffRequest(tensors=("head.*",)),
+        DiffRequest(("HEAD~1", "HEAD"), tensors=("new", "old", "encoder.layer.1.*")),
+        DiffRequest(("HEAD~1", "HEAD"), ("model.st:encoder.layer.1.*",)),
+        DiffRequest(("HEAD~1:model.st", "HEAD:model.st"), tensors=("old",)),
+    ],
+)
+def test_a_tensor_of_one_side_or_without_a_difference_is_none(
+    two: Project, request_: DiffRequest
+) -> None:
+    assert len(diff(two.repo, request_).files) <= 1
+
+
+def test_whether_a_tensor_exists_is_told_without_reading_weights(
+    two: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> bytes:
+        raise AssertionError("a chunk was read")
+
+    monkeypatch.setattr("mvc.repo.tensors.load_bytes", never)
+    monkeypatch.setattr("mvc.repo.tensors.load_bytes_of_both", never)
+    with pytest.raises(NotFoundError, match="neither side has a tensor 'x'"):
+        diff(two.repo, DiffRequest(("HEAD~1", "HEAD"), tensors=("x",), weights=False))
+
+
 def test_a_file_given_as_a_revision_is_told_where_to_write_it(two: Project) -> None:
     with pytest.raises(NotFoundError) as caught:
         diff(two.repo, DiffRequest(("model.st",)))

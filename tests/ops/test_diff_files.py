@@ -78,6 +78,14 @@ def test_wrong_names_are_refused(
     assert "hint:" in capsys.readouterr().err
 
 
+def test_a_tensor_that_neither_file_has_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.st").write_bytes(model({"w": np.ones(3, "f4")}))
+    (tmp_path / "b.st").write_bytes(model({"w": np.zeros(3, "f4")}))
+    request = DiffRequest(tensors=("v*",), folder=tmp_path)
+    with pytest.raises(NotFoundError, match=r"neither side has a tensor 'v\*'"):
+        diff_files(Path("a.st"), Path("b.st"), request)
+
+
 def test_one_file_of_a_version_is_compared_with_another_one(project: Project) -> None:
     project.commit(a__st=BASE)
     project.commit(b__st=TUNED)
