@@ -121,7 +121,7 @@ def _unknown(text: str, names: list[str], written: str) -> NotFoundError:
 
     glob = text.rpartition(":")[2] if text not in names else text
     close = get_close_matches(glob, names, 1, 0.6)
-    hint = f"did you mean {close[0][:200]!r}?" if close else "all of them: leave it out"
+    hint = f"did you mean {close[0][:200]!r}?" if close else "leave it out to see which differ"
     if written and not close:
         hint = f"`mvc show {written}` lists tensors"
     return NotFoundError(f"neither side has a tensor {text[:200]!r}", hint=hint)

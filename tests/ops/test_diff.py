@@ -286,7 +286,7 @@ def test_a_path_that_is_nowhere_is_an_error(two: Project) -> None:
 @pytest.mark.parametrize(
     ("request_", "hint"),
     [
-        (DiffRequest(tensors=("*.bais",)), "`mvc show HEAD:model.st` lists tensors"),
+        (DiffRequest(tensors=("*.byas",)), "`mvc show HEAD:model.st` lists tensors"),
         (DiffRequest(tensors=("*.bias", "hed.weight")), "did you mean 'head.weight'?"),
         (DiffRequest((), ("model.st:encoder.lyer.*",)), "`mvc show HEAD:model.st` lists tensors"),
         (
@@ -294,7 +294,7 @@ def test_a_path_that_is_nowhere_is_an_error(two: Project) -> None:
             "`mvc show HEAD~1:model.st` lists tensors",
         ),
         (DiffRequest(("HEAD~1:model.st",), tensors=("x",)), "`mvc show HEAD~1:model.st` lists"),
-        (DiffRequest(("HEAD~1", "HEAD"), ("fresh:nope",)), "all of them: leave it out"),
+        (DiffRequest(("HEAD~1", "HEAD"), ("fresh:nope",)), "leave it out to see which differ"),
         (DiffRequest(names_only=True, weights=False, tensors=("x",)), "`mvc show HEAD:model.st`"),
     ],
 )
