@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.base.ids import ObjectId
@@ -16,7 +16,7 @@ from mvc.objects.tree import Entry
 from mvc.repo import revisions, trees
 from mvc.repo.history import merge_bases
 from mvc.repo.metadata import read_checkpoint, read_tensor
-from mvc.repo.refs import BRANCHES, REMOTES, TAGS
+from mvc.repo.refs import BRANCHES, TAGS, short
 from mvc.repo.repository import Repository
 from mvc.repo.selection import Selection
 from mvc.repo.tensors import StoredTensors
@@ -29,39 +29,24 @@ def versions(repo: Repository, refs: Sequence[str]) -> dict[str, ObjectId]:
     found: dict[str, ObjectId] = {}
     if not refs:
         for pattern in FLEET:
-            found = found or _matching(repo, pattern)
-        if not found:
-            raise UsageError(
-                "there are no branches devices/* to measure",
-                hint="name branches, tags or versions: mvc drift main 'experiments/*'",
-            )
-        return found
+            with suppress(NotFoundError):
+                return _matching(repo, pattern)
+        raise UsageError(
+            "there are no branches devices/* to measure",
+            hint="name branches, tags or versions: mvc drift main 'experiments/*'",
+        )
     for ref in refs:
         if any(char in ref for char in "*?["):
-            matching = _matching(repo, ref)
-            if not matching:
-                raise NotFoundError(
-                    f"no branch or tag matches {ref[:80]!r}",
-                    hint="`mvc branch` lists them; of a remote write 'origin/devices/*'",
-                )
-            found |= matching
+            found |= _matching(repo, ref)
         else:
             found[ref] = revisions.resolve(repo, ref)
     return found
 
 
 def _matching(repo: Repository, pattern: str) -> dict[str, ObjectId]:
-    """Return the refs that match: branches, else those of remotes, else tags."""
-    for prefix in ("", BRANCHES, REMOTES, TAGS):
-        targets = repo.refs.all(prefix or "refs/")
-        found = {
-            name.removeprefix(prefix): revisions.peel(repo, target)
-            for name, target in targets.items()
-            if fnmatchcase(name.removeprefix(prefix), pattern)
-        }
-        if found:
-            return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
-    return {}
+    """Return the commits of the refs that match, by short name, device 2 before device 10."""
+    found = {short(name): commit for name, commit in revisions.matching(repo, pattern).items()}
+    return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
 
 
 def base_of(repo: Repository, given: str | None, commits: list[ObjectId]) -> tuple[str, ObjectId]:

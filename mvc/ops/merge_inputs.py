@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import MAX_PARENTS
 from mvc.repo import revisions
 from mvc.repo.history import merge_bases
-from mvc.repo.refs import BRANCHES, REMOTES, TAGS
+from mvc.repo.refs import short
 from mvc.repo.repository import Repository
 
 _GLOB = re.compile(r"[*?\[]")
@@ -68,7 +67,10 @@ def expanded(repo: Repository, names: Iterable[str], into: str | None) -> list[G
     found: list[Given] = []
     for name in names:
         if _GLOB.search(name) and not name.startswith(":"):
-            found += _matching(repo, name, into)
+            matching = revisions.matching(repo, name)
+            found += [
+                Given(short(full), commit) for full, commit in matching.items() if full != into
+            ]
         else:
             found.append(Given(name, revisions.resolve(repo, name)))
     return found
@@ -167,26 +169,6 @@ def _measured(repo: Repository, given: Given, key: str) -> float:
     if value < 0:
         raise UsageError(f"{where} has {key[:80]} {value}, and a weight is 0 or more")
     return float(value)
-
-
-def _matching(repo: Repository, pattern: str, into: str | None) -> list[Given]:
-    for prefix in ("", BRANCHES, REMOTES, TAGS):
-        names = [
-            name
-            for name in repo.refs.names(prefix or "refs/")
-            if name != into and fnmatchcase(name.removeprefix(prefix), pattern)
-        ]
-        if names:
-            targets = [(name, repo.refs.get(name)) for name in names]
-            return [
-                Given(name.removeprefix(prefix), revisions.peel(repo, target))
-                for name, target in targets
-                if target is not None
-            ]
-    raise NotFoundError(
-        f"no branch or tag matches {pattern[:80]!r}",
-        hint="`mvc branch -v` lists them; of a remote write 'origin/devices/*'",
-    )
 
 
 def _has(repo: Repository, ours: ObjectId, item: ObjectId) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from mvc.base.errors import MissingObjectError, NotFoundError, UsageError
 from mvc.base.ids import ObjectId, is_prefix
@@ -102,6 +103,26 @@ def peel(repo: Repository, target: ObjectId) -> ObjectId:
             raise NotFoundError(f"{target.hex()[:12]} is a {kind}, not a version")
         target = repo.tag(target).target
     raise NotFoundError("a tag points to tags without end")
+
+
+def matching(repo: Repository, pattern: str) -> dict[str, ObjectId]:
+    """Return the commits of the refs that match a pattern such as `devices/*`, by full name.
+
+    Branches come first, then refs of remotes, then tags; only the first kind that has a match
+    counts. Raises NotFoundError where none has.
+    """
+    for prefix in ("", BRANCHES, REMOTES, TAGS):
+        found = {
+            name: repo.refs.get(name)
+            for name in repo.refs.names(prefix or keys.REFS)
+            if fnmatchcase(name.removeprefix(prefix), pattern)
+        }
+        if found:
+            return {name: peel(repo, target) for name, target in found.items() if target}
+    raise NotFoundError(
+        f"no branch or tag matches {pattern[:80]!r}",
+        hint="`mvc branch -v` lists them; of a remote write 'origin/devices/*'",
+    )
 
 
 def names(repo: Repository) -> list[str]:
