@@ -141,7 +141,7 @@ def _told(item: Recoded, paper: Paper) -> str:
     elif item.same_words:
         parts.append("words equal")
     if item.transposed:
-        parts.append("axes swapped")
+        parts.append("axes swapped" if item.cast else "transposed, words equal")
     return "  ".join(parts)
 
 

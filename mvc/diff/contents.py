@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -13,11 +14,15 @@ from mvc.diff.findings import FieldChange, GraphDiff, TokenDiff
 from mvc.diff.joined import Joined
 from mvc.diff.results import ChangedTensor, DiffRequest, FileDiff, FileEnd, TensorDiff
 from mvc.diff.sides import BLOB, File
-from mvc.diff.structure import FileChange, Pair, compare_tensors
+from mvc.diff.structure import FileChange, Pair, compare_tensors, with_transposed
 from mvc.diff.summary import about_fields, about_graph, about_tokens, about_weights, sentences
 from mvc.diff.text import MAX_TEXT, as_text, unified
+from mvc.diff.transposed import is_transposed
 from mvc.diff.weights import Weights, measure
 from mvc.repo.selection import Selection
+
+SAME_NORM = 1e-9
+"""How far norms may be apart that are sums of the same squares in another order."""
 
 
 def compare(
@@ -72,6 +77,14 @@ def _tensors(
         return None
     found = compare_tensors(before, after, keep, words=request.weights)
     changed = tuple(_changed(found.changed, request, progress))
+    turned = {
+        item.name
+        for item, pair in zip(changed, found.changed, strict=True)
+        if _same_norm(item.weights) and is_transposed(pair.old, pair.new)
+    }
+    if turned:
+        found = with_transposed(found, turned)
+        changed = tuple(item for item in changed if item.name not in turned)
     return TensorDiff(
         found.added,
         found.removed,
@@ -83,6 +96,13 @@ def _tensors(
         found.moves,
         sentences(found),
     )
+
+
+def _same_norm(weights: Weights | None) -> bool:
+    """Tell whether both sides may have the same values, in another order."""
+    if weights is None or weights.norm is None or weights.new_norm is None:
+        return False
+    return math.isclose(weights.norm, weights.new_norm, rel_tol=SAME_NORM)
 
 
 def _changed(

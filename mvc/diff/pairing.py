@@ -7,17 +7,13 @@ them (`quantised`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from mvc.diff import casts, quantised, renames
 from mvc.diff.findings import Cast
 from mvc.diff.naming import alike
-from mvc.diff.values import Run, count
+from mvc.diff.transposed import is_transposed
 from mvc.repo.tensors import Held, TensorSource
-
-ROWS_WORDS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,50 +88,31 @@ class _Finder:
 def _with_cast(item: Common, find_old: _Finder, find_new: _Finder) -> Common:
     before, after = item.old.tensor, item.new.tensor
     if before.dtype == after.dtype:
-        turned = _is_turned(item.old, item.new)
-        return Common(item.name, item.old_name, item.old, item.new, None, turned)
+        # Of a square one, the weights tell first whether it is worth the time.
+        turned = before.shape != after.shape and is_transposed(item.old, item.new)
+        return replace(item, cast=None, turned=turned)
     turned = before.shape != after.shape
     if turned and (len(before.shape) != 2 or before.shape != after.shape[::-1]):
         return item
-    cast = None
+    square = len(before.shape) == 2 and before.shape == before.shape[::-1]
+    for swapped in (False, True) if square else (turned,):
+        cast = _quantising(item, find_old, find_new, turned=swapped)
+        if cast is not None:
+            return replace(item, cast=cast, turned=swapped)
+    cast = None if turned else casts.measure(item.old, item.new)
+    return replace(item, cast=cast, turned=False)
+
+
+def _quantising(item: Common, find_old: _Finder, find_new: _Finder, *, turned: bool) -> Cast | None:
+    """Measure a tensor that has integers on one side as what these stand for."""
     if quantised.is_float(item.old) and quantised.is_integer(item.new):
         scaling = quantised.scaling(item.name, find_new)
-        cast = quantised.measure(item.old, item.new, scaling, turned=turned) if scaling else None
-    elif quantised.is_integer(item.old) and quantised.is_float(item.new):
+        return quantised.measure(item.old, item.new, scaling, turned=turned) if scaling else None
+    if quantised.is_integer(item.old) and quantised.is_float(item.new):
         scaling = quantised.scaling(item.old_name, find_old)
         found = quantised.measure(item.new, item.old, scaling, turned=turned) if scaling else None
-        cast = quantised.reverse(found)
-    if cast is None and not turned:
-        cast = casts.measure(item.old, item.new)
-    return Common(item.name, item.old_name, item.old, item.new, cast, turned and cast is not None)
-
-
-def _is_turned(old: Held, new: Held) -> bool:
-    """Tell whether a matrix has the words of another one with its axes swapped."""
-    shape = old.tensor.shape
-    if len(shape) != 2 or new.tensor.shape != shape[::-1] or min(shape) < 2:
-        return False
-    if old.tensor == new.tensor or count(shape) > quantised.MAX_TURNED:
-        return False
-    one, two = Run(old, raw=True), Run(new, raw=True)
-    if one.length != count(shape) or two.length != count(shape):
-        return False
-    if not _corner_turned(one, two, shape):
-        return False
-    whole = one.between(0, one.length).reshape(shape)
-    step = max(1, ROWS_WORDS // shape[0])
-    for start in range(0, shape[1], step):
-        stop = min(start + step, shape[1])
-        rows = two.between(start * shape[0], stop * shape[0]).reshape(-1, shape[0])
-        if not np.array_equal(rows, whole[:, start:stop].T):
-            return False
-    return True
-
-
-def _corner_turned(one: Run, two: Run, shape: tuple[int, ...]) -> bool:
-    """Compare the first row with the first column, before a matrix is read for it."""
-    column = np.array([one.between(row * shape[1], row * shape[1] + 1)[0] for row in range(2)])
-    return bool(np.array_equal(two.between(0, 2), column))
+        return quantised.reverse(found)
+    return None
 
 
 def _quantised(floats: dict[str, Held], integers: dict[str, Held], find: _Finder) -> list[Common]:

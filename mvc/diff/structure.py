@@ -7,8 +7,8 @@ from words of tensors that differ, where a caller allows it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from mvc.diff import growth, moved
@@ -56,7 +56,8 @@ class Recoded:
     """A tensor whose shape or dtype differ between the sides.
 
     `old_name` is None unless the name differs, too. `same_words`: the words are equal in their
-    order, only the shape differs; `transposed`: they are equal after swapping two axes.
+    order, only the shape differs; `transposed`: they are equal after swapping both axes of a
+    matrix, whose shape is the same if it is square.
     """
 
     name: str
@@ -226,6 +227,22 @@ def compare_tensors(
             if item.old_name != item.name and _floats_stay(item)
         ),
     )
+
+
+def with_transposed(found: TensorChanges, names: Collection[str]) -> TensorChanges:
+    """Return the same, with changed square matrices called transposed, words equal."""
+    turned = [_turned(pair) for pair in found.changed if pair.name in names]
+    return replace(
+        found,
+        changed=tuple(pair for pair in found.changed if pair.name not in names),
+        reshaped=_ordered([*found.reshaped, *turned]),
+    )
+
+
+def _turned(pair: Pair) -> Recoded:
+    dtype, shape = pair.new.tensor.dtype, pair.new.tensor.shape
+    size = pair.new.tensor.content.size
+    return Recoded(pair.name, dtype, dtype, shape, shape, size, pair.old_name, transposed=True)
 
 
 def _comparable(item: Common) -> bool:

@@ -16,6 +16,7 @@ from mvc.diff.weights import Weights
 MOST_MOVES = 4
 MOST_KINDS = 4
 MOST_FIELDS = 8
+MOST_GROWN = 8
 FEWEST = 64
 """Elements of a tensor whose cosine says something."""
 
@@ -104,13 +105,20 @@ def _rounding(casts: Sequence[Cast]) -> str:
 
 
 def _resized(reshaped: Iterable[Recoded]) -> Iterator[str]:
-    for item in reshaped:
-        if item.growth is not None:
-            yield _grown(item, item.growth)
-        elif item.transposed:
-            yield f"axes of {item.name} swapped, words equal"
-        elif item.same_words:
-            yield f"{item.name} has another shape, words equal"
+    listed = list(reshaped)
+    for what, items in (
+        ("transposed", [item for item in listed if item.transposed]),
+        ("in another shape", [item for item in listed if item.same_words]),
+    ):
+        if len(items) == 1:
+            yield f"{items[0].name} {what}, words equal"
+        elif items:
+            yield f"{_tensors(len(items))} {what}, words equal"
+    grown = [(item, item.growth) for item in listed if item.growth is not None]
+    for item, growth in grown[:MOST_GROWN]:
+        yield _grown(item, growth)
+    if len(grown) > MOST_GROWN:
+        yield f"{_tensors(len(grown) - MOST_GROWN)} more that became longer or shorter"
 
 
 def _grown(item: Recoded, growth: Growth) -> str:

@@ -462,10 +462,10 @@ def _kind(dtype: str, shape: tuple[int, ...]) -> str:
 
 def _recoded(item: Recoded) -> str:
     parts = []
-    if item.old_shape != item.new_shape:
-        if item.transposed:
-            parts.append("transposed, equal words")
-        elif item.same_words:
+    if item.transposed:
+        parts.append("transposed" if item.cast else "transposed, equal words")
+    elif item.old_shape != item.new_shape:
+        if item.same_words:
             parts.append("reshaped, equal words")
         else:
             parts.append(_growth(item.growth) if item.growth else "reshaped")

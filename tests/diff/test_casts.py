@@ -116,6 +116,17 @@ def test_quantised_weights_are_found_under_any_name_and_with_axes_swapped() -> N
     assert item.cast.kind == "quantised"
 
 
+def test_a_square_matrix_that_was_quantised_with_axes_swapped_is_so_called() -> None:
+    square = MATRIX[:40]
+    integers, scale = quantised(np.ascontiguousarray(square.T), 0)
+    item = only({"w": square}, {"w": integers, "w_scale": scale})
+    assert item.cast is not None
+    assert (item.cast.kind, item.transposed) == ("quantised", True)
+    back = only({"w": integers, "w_scale": scale}, {"w": square})
+    assert back.cast is not None
+    assert (back.cast.kind, back.transposed) == ("dequantised", True)
+
+
 def test_integers_of_another_network_are_not_called_quantised() -> None:
     integers, scale = quantised(noise(77, 60, 40), 1)
     item = only({"w": MATRIX}, {"w": integers, "w_scale": scale})
