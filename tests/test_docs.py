@@ -122,6 +122,24 @@ def test_the_example_of_the_python_interface_runs(tmp_path: Path) -> None:
     assert "head.weight moved by" in done.stdout
 
 
+def test_the_example_of_a_federated_round_runs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "examples.federated"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": "UTC"},  # noqa: TID251
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rounds = [line for line in done.stdout.splitlines() if line.startswith("round ")]
+    errors = [float(line.split()[4]) for line in rounds]
+    assert len(errors) == 3
+    assert errors == sorted(errors, reverse=True)
+    assert "merge.weights=0,30,70,110" in done.stdout
+
+
 def test_an_example_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```console\n$ echo one\ntwo\n```\n")
