@@ -191,7 +191,7 @@ class _Planner:
                 return FilePlan(
                     path, base, sides, source, sides[source], conflicts=tuple(conflicts)
                 )
-        told = ("the sides differ in the metadata of its header: ours is kept",)
+        told = ("its sides differ in remarks that nothing computes with; one is kept",)
         remarks = told if standing == "harmless" else ()
         plans = tuple(self._tensor(path, name, row, source) for name, row in rows.items())
         conflicts += [Conflict(path, item.name, item.conflict) for item in plans if item.conflict]
