@@ -90,12 +90,12 @@ def command(
     message: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Merge versions into the current branch.
+    """Merge versions: by file, by tensor, or as an average of a fleet.
 
-    REV is a version, or a pattern of branches such as 'devices/*'. What one side changed is taken
-    from it, file by file and tensor by tensor. With a strategy and several versions, these are
-    combined, each with its weight; the branch itself does not count then unless --include-head is
-    given.
+    They go into the current branch. REV is a version, or a pattern of branches such as
+    'devices/*'. What one side changed is taken from it, file by file and tensor by tensor. With
+    a strategy and several versions, these are combined, each with its weight; the branch itself
+    does not count then unless --include-head is given.
     """
     text = "\n\n".join(message)
     options = given_options(given)
