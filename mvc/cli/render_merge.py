@@ -31,13 +31,14 @@ def told(session: Session, done: MergeResult) -> None:
     if done.status in ("same", "forward", "aborted"):
         return
     news = [item for item in done.files if item.result != "ours" or item.conflicts]
-    for line in _limited([_file(item) for item in news], "file"):
+    for line in _limited([_file(session, item) for item in news], "file"):
         session.say(line)
-    for line in _limited([_dispute(item) for item in done.conflicts], "conflict"):
+    for line in _limited([_dispute(session, item) for item in done.conflicts], "conflict"):
         session.write(session.style(line, "red"))
     for item in done.files:
         for remark in item.remarks:
-            session.note(f"note: {escaped(item.path)}: {escaped(remark)}")
+            where = escaped(session.from_here(item.path))
+            session.note(f"note: {where}: {escaped(remark)}")
     if done.status == "conflicts" and not done.dry_run:
         _advise(session, done)
     elif done.status == "stopped" and not done.dry_run:
@@ -77,7 +78,7 @@ def _names(done: MergeResult) -> str:
     return ", ".join(escaped(item.name) for item in done.parents[:3])
 
 
-def _file(item: MergedFile) -> str:
+def _file(session: Session, item: MergedFile) -> str:
     if item.result == "merged" or (item.conflicts and item.taken):
         parts = [f"{count} by {name}" for name, count in item.computed.items()]
         parts += [f"{count} from {escaped(name)}" for name, count in item.taken.items()]
@@ -88,11 +89,11 @@ def _file(item: MergedFile) -> str:
         what = "in conflict, left as it is"
     else:
         what = f"from {escaped(item.result)}"
-    return f"  {escaped(item.path)}  {what}"
+    return f"  {escaped(session.from_here(item.path))}  {what}"
 
 
-def _dispute(item: Dispute) -> str:
-    where = escaped(item.path)
+def _dispute(session: Session, item: Dispute) -> str:
+    where = escaped(session.from_here(item.path))
     if item.tensor is not None:
         where += f": {escaped(item.tensor)}"
     sides = ", ".join(f"{escaped(side.name)} {_relative(side.relative)}" for side in item.sides)
@@ -112,10 +113,12 @@ def _limited(lines: Sequence[str], noun: str) -> list[str]:
 def _advise(session: Session, done: MergeResult) -> None:
     verb = done.verb
     tensors = next((item for item in done.conflicts if item.tensor is not None), None)
-    first = done.conflicts[0]
-    spec = first.path if tensors is None else f"{tensors.path}:{tensors.tensor}"
+    spec = session.from_here((tensors or done.conflicts[0]).path)
+    if tensors is not None:
+        spec += f":{tensors.tensor}"
+    sides = "ours|theirs|average" if tensors is not None else "ours|theirs"
     session.note("the files have what merged; conflicts are as they were here. Decide them:")
-    session.note(f"  mvc {verb} --continue --take ours|theirs|average '{escaped(spec)}'")
+    session.note(f"  mvc {verb} --continue --take {sides} '{escaped(spec)}'")
     session.note("or edit the files, then")
     session.note(f"  mvc {verb} --continue")
     session.note(f"`mvc {verb} --abort` brings everything back as it was")

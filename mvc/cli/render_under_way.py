@@ -9,12 +9,13 @@ from mvc.cli.escape import escaped
 from mvc.cli.wording import counted
 
 if TYPE_CHECKING:
+    from mvc.cli.session import Session
     from mvc.ops.status import UnderWay
 
 SHOWN = 10
 
 
-def under_way_lines(found: UnderWay) -> Iterator[str]:
+def under_way_lines(session: Session, found: UnderWay) -> Iterator[str]:
     """Yield what is under way, and what is left to decide."""
     verb = found.verb
     what = ", ".join(map(escaped, found.names[:3])) + (" and more" if found.names[3:] else "")
@@ -25,12 +26,14 @@ def under_way_lines(found: UnderWay) -> Iterator[str]:
     if not found.written:
         yield "  It was cut off while files were written"
     for path, tensor in left[:SHOWN]:
-        yield "    conflict:  " + escaped(path) + (f": {escaped(tensor)}" if tensor else "")
+        where = escaped(session.from_here(path))
+        yield f"    conflict:  {where}" + (f": {escaped(tensor)}" if tensor is not None else "")
     if len(left) > SHOWN:
         yield f"    and {counted(len(left) - SHOWN, 'conflict')} more"
     for path in found.edited:
-        yield f"    edited:    {escaped(path)}"
-    take = " --take ours|theirs|average" if left else ""
+        yield f"    edited:    {escaped(session.from_here(path))}"
+    sides = "ours|theirs|average" if any(tensor for _, tensor in left) else "ours|theirs"
+    take = f" --take {sides}" if left else ""
     yield f"  (`mvc {verb} --continue{take}` ends it, `mvc {verb} --abort` goes back)"
 
 

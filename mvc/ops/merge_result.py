@@ -130,7 +130,7 @@ def disputes(
     for item in every:
         tensors = {tensor.name: tensor for tensor in item.tensors}
         source = None
-        if measure and item.entry and item.entry.kind == "checkpoint":
+        if measure and item.entry and any(one.tensor is not None for one in item.conflicts):
             source = StoredTensors(repo.store, read_checkpoint(repo.store, item.entry.id))
         for conflict in item.conflicts:
             tensor = tensors.get(conflict.tensor or "") if conflict.tensor is not None else None

@@ -172,6 +172,43 @@ def test_diverged_branches_are_told_of_merge(lines: Console, tmp_path: Path) -> 
     assert lines("-C", str(there), "merge", "origin/main").out.startswith("[main ")
 
 
+def test_paths_are_as_seen_from_the_current_folder(
+    mvc: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, branch in enumerate((None, "other", None)):
+        if branch:
+            mvc("switch", "-c", branch)
+        mvc.write("deep/notes.txt", str(number))
+        mvc.commit(str(number))
+        mvc("switch", "main")
+    monkeypatch.chdir(mvc.folder / "deep")
+    done = mvc("merge", "other", code=1)
+    assert "conflict: notes.txt: changed on several sides" in done.out
+    assert "mvc merge --continue --take ours|theirs 'notes.txt'" in done.err
+    assert "conflict:  notes.txt\n" in mvc("status").out
+    mvc("merge", "--continue", "--take", "theirs", "notes.txt")
+    assert (mvc.folder / "deep" / "notes.txt").read_text() == "1"
+
+
+def test_files_that_are_not_here_are_merged_by_their_ids(lines: Console, tmp_path: Path) -> None:
+    lines.write("other/notes.txt", "n")
+    lines.commit("notes")
+    lines("switch", "-c", "third", "HEAD~1")
+    lines.write("other/more.txt", "m")
+    lines.commit("more")
+    there = tmp_path / "there"
+    lines("clone", "--path", "other", ".", str(there))
+    done = lines("-C", str(there), "merge", "origin/main")
+    assert done.lines[0].endswith("Merge origin/main into third")
+    assert {row["path"] for row in lines("-C", str(there), "ls-tree", "-r", "--json").json} == {
+        *(MODEL, "other/notes.txt", "other/more.txt")
+    }
+    assert not (there / MODEL).exists()
+    assert lines("-C", str(there), "status", "-s").out == ""
+    told = lines("-C", str(there), "merge", "--strategy", "average", "origin/other", code=3).err
+    assert "mvc fetch" in told
+
+
 def test_names_of_versions_and_tensors_are_harmless_on_a_terminal(mvc: Console) -> None:
     evil = "w\x1b[2J\n"
     for step, branch in ((0, None), (1, "other"), (2, None)):

@@ -187,7 +187,7 @@ def test_a_version_that_lacks_the_metric_is_named(lines: Lines) -> None:
         ({"strategy": "average", "weights": (0.0, 0.0)}, "not all 0"),
         ({"strategy": "average", "weights": (1.0, float("nan"))}, "0 or more"),
         ({"strategy": "slerp", "include_head": True}, "exactly 2"),
-        ({"strategy": "averge"}, "no merge strategy"),
+        ({"strategy": "averag"}, "no merge strategy"),
         ({"options": {"t": 0.5}}, "none is given"),
         ({"strategy": "average", "options": {"t": 0.5}}, "no parameter"),
         ({"rules": "[[rule]]\nstrategy = 'x'\n"}, "rule 1"),

@@ -61,7 +61,7 @@ def _where(session: Session, found: StatusResult) -> None:
     if found.upstream is not None:
         session.write(standing(found.upstream))
     if found.under_way is not None:
-        for line in under_way_lines(found.under_way):
+        for line in under_way_lines(session, found.under_way):
             session.write(line)
     if found.bisecting:
         session.write("Bisecting: `mvc bisect log` shows how far, `mvc bisect reset` ends it")
