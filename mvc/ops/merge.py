@@ -17,7 +17,7 @@ from mvc.ops.merge_commit import conclude, few, recorded
 from mvc.ops.merge_files import make, planned
 from mvc.ops.merge_inputs import Inputs, gather, weights_by, weights_given
 from mvc.ops.merge_result import MergeResult
-from mvc.ops.merge_rules import named
+from mvc.ops.merge_rules import named, parse_rules
 from mvc.ops.merge_steps import begin, changed, check_clean, check_room
 from mvc.repo import merging, trees
 from mvc.repo.merging import Merging, Named, Task
@@ -110,6 +110,7 @@ def merge(repo: Repository, request: MergeRequest, progress: Progress = SILENT) 
     """
     if not request.revisions:
         raise UsageError("merge needs a version", hint="for example `mvc merge car-17`")
+    _check(request)
     merging.refuse(repo, "another merge")
     key = own_key(repo, wanted=request.sign)
     target = _target(repo, request.into)
@@ -201,13 +202,7 @@ def _forward(
 
 
 def _task(repo: Repository, request: MergeRequest, inputs: Inputs, target: _Target) -> Task:
-    """Return what decides the merge; raises what is wrong with the request before any work."""
-    if request.strategy is None and request.options:
-        option = next(iter(request.options))
-        raise UsageError(
-            f"{option} is a parameter of strategies, and none is given",
-            hint="--strategy NAME names one",
-        )
+    """Return what decides the merge; raises what is wrong with the request for these versions."""
     wanted = Named(request.strategy, dict(request.options)) if request.strategy else None
     made = named(wanted)
     several = len(inputs.theirs) > 1 or inputs.given > 1
@@ -232,14 +227,27 @@ def _task(repo: Repository, request: MergeRequest, inputs: Inputs, target: _Targ
     )
 
 
-def _weights(
-    repo: Repository, request: MergeRequest, inputs: Inputs, target: _Target, *, head: bool
-) -> tuple[float, ...]:
+def _check(request: MergeRequest) -> None:
+    """Raise UsageError for what makes no sense whatever is merged."""
+    parse_rules(request.rules)
+    if request.strategy is not None:
+        named(Named(request.strategy, dict(request.options)))
+    elif request.options:
+        option = next(iter(request.options))
+        raise UsageError(
+            f"{option} is a parameter of strategies, and none is given",
+            hint="--strategy NAME names one",
+        )
     weighs = request.weights is not None or request.weight_by is not None
     if weighs and request.strategy is None and not request.rules:
         raise UsageError("weights are for a strategy", hint="--strategy average, for example")
     if request.weights is not None and request.weight_by is not None:
         raise UsageError("--weights and --weight-by contradict each other", hint="give one")
+
+
+def _weights(
+    repo: Repository, request: MergeRequest, inputs: Inputs, target: _Target, *, head: bool
+) -> tuple[float, ...]:
     if request.weights is not None:
         return weights_given(inputs, request.weights, head=head)
     if request.weight_by is not None:
