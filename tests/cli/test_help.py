@@ -65,7 +65,15 @@ def test_the_shell_completes_verbs_options_and_names(mvc: Console) -> None:
     mvc.commit("a")
     mvc("branch", "car-17")
     mvc("tag", "v1")
-    assert offered("re") == ["restore", "reset", "reflog", "revert", "remote", "repack", "rev-parse"]
+    assert offered("re") == [
+        "restore",
+        "reset",
+        "reflog",
+        "revert",
+        "remote",
+        "repack",
+        "rev-parse",
+    ]
     assert "--debug" in offered("--d")
     assert "--oneline" in offered("log", "--one")
     assert offered("switch", "") == ["car-17", "main"]
