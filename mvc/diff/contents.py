@@ -8,7 +8,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from mvc.base.progress import Progress
-from mvc.diff import fields, headers, tokens
+from mvc.diff import fields, headers, metadata, tokens
 from mvc.diff.elements import ElementChange, elements
 from mvc.diff.findings import FieldChange, GraphDiff, TokenDiff
 from mvc.diff.joined import Joined
@@ -75,7 +75,8 @@ def _tensors(
     before, after = old.tensors(), new.tensors()
     if before is None or after is None:
         return None
-    found = compare_tensors(before, after, keep, words=request.weights)
+    stated = headers.stated(old.format, old.skeleton), headers.stated(new.format, new.skeleton)
+    found = compare_tensors(before, after, keep, words=request.weights, stated=stated)
     changed = tuple(_changed(found.changed, request, progress))
     turned = {
         item.name
@@ -128,7 +129,7 @@ def _model(plain: FileDiff, files: tuple[File, File], tensors: TensorDiff) -> Fi
     if names[0] == names[1] and headers.known(names[0]):
         bones = files[0].skeleton(), files[1].skeleton()
         if bones[0] is not None and bones[1] is not None:
-            header = headers.compare_metadata(names[0], (bones[0], bones[1]))
+            header = metadata.compare(names[0], (bones[0], bones[1]))
             graph = headers.compare_graphs(names[0], (bones[0], bones[1]), _new_names(tensors))
     weights = about_weights(item.weights for item in tensors.changed)
     summary = (*tensors.summary, *weights, *about_graph(graph), *about_fields(header))

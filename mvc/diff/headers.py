@@ -1,17 +1,18 @@
-"""What a model file says beside its tensors: metadata of safetensors, operators of networks."""
+"""What a model file says beside its tensors: its operators, and what its integers stand for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from mvc.base.errors import FormatError
-from mvc.diff import fields, graphs
-from mvc.diff.findings import FieldChange, GraphDiff
-from mvc.formats import onnx_graph, tflite_graph
-from mvc.formats.base import MAX_HEADER, Source
+from mvc.diff import graphs, metadata
+from mvc.diff.findings import GraphDiff
+from mvc.diff.quantised import Scaling, Stated, Tell, nothing
+from mvc.formats import onnx_graph, tflite_graph, tflite_scales
+from mvc.formats.base import Source
 from mvc.formats.graph import Graph
+from mvc.formats.tflite_scales import Scales
 
 _GRAPHS: dict[str, Callable[[Source], Graph]] = {
     "onnx": onnx_graph.read,
@@ -32,7 +33,7 @@ def graph(name: str, source: Source) -> Graph | None:
 
 def known(name: str) -> bool:
     """Tell whether mvc sees more than tensors in files of the format `name`."""
-    return name in _GRAPHS or name == "safetensors"
+    return name in _GRAPHS or metadata.known(name)
 
 
 def compare_graphs(
@@ -43,20 +44,27 @@ def compare_graphs(
     return graphs.compare(old, new, weights) if old and new else None
 
 
-def compare_metadata(name: str, sources: tuple[Source, Source]) -> tuple[FieldChange, ...]:
-    """Return what differs in the metadata of two files of the format `name`."""
-    if name != "safetensors":
-        return ()
-    old, new = _metadata(sources[0]), _metadata(sources[1])
-    return (fields.changes(old, new) or ()) if old is not None and new is not None else ()
+def stated(name: str, read: Callable[[], Source | None]) -> Tell:
+    """Return how to learn what a file in the format `name` says of its integers.
+
+    `read` gives the file without its tensors, None where there is none.
+    """
+    return partial(_scalings, read) if name == "tflite" else nothing
 
 
-def _metadata(source: Source) -> Any | None:
+def _scalings(read: Callable[[], Source | None]) -> dict[str, Scaling]:
+    source = read()
     try:
-        size = int.from_bytes(source.read_at(0, 8), "little")
-        if size > MAX_HEADER:
-            return None
-        header = json.loads(source.read_at(8, size))
-    except (FormatError, ValueError, RecursionError):
-        return None
-    return {"__metadata__": header.get("__metadata__", {})} if isinstance(header, dict) else None
+        found = tflite_scales.read(source) if source is not None else {}
+    except FormatError:
+        return {}
+    return {name: _scaling(one) for name, one in found.items()}
+
+
+def _scaling(one: Scales) -> Scaling:
+    def along(values: Sequence[float]) -> Stated | None:
+        many = len(values) > 1
+        shape = tuple(len(values) if many and axis == one.axis else 1 for axis in range(one.rank))
+        return Stated(tuple(values), shape) if values else None
+
+    return Scaling(None, along(one.scales), None, along(one.zero_points))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from mvc.diff import casts, quantised, renames
 from mvc.diff.findings import Cast
 from mvc.diff.naming import alike
+from mvc.diff.quantised import Scalings, Tell, nothing
 from mvc.diff.transposed import is_transposed
 from mvc.repo.tensors import Held, TensorSource
 
@@ -48,8 +49,12 @@ def pair(
     new: TensorSource,
     *,
     words: bool = True,
+    stated: tuple[Tell, Tell] = (nothing, nothing),
 ) -> Paired:
-    """Bring together the tensors that differ, given by name; with `words`, samples are read."""
+    """Bring together the tensors that differ, given by name; with `words`, samples are read.
+
+    `stated` gives what each file says of its integers beside its tensors.
+    """
     common: list[Common] = []
     added: dict[str, Held] = {}
     removed: dict[str, Held] = {}
@@ -64,28 +69,17 @@ def pair(
         one, two = removed.pop(found.old), added.pop(found.new)
         common.append(Common(found.new, found.old, one, two, turned=found.turned))
     if words:
-        finders = _Finder(old), _Finder(new)
-        common = [_with_cast(item, *finders) for item in common]
-        common += _quantised(removed, added, finders[1])
-        common += [_reversed(item) for item in _quantised(added, removed, finders[0])]
+        scalings = Scalings(old, stated[0]), Scalings(new, stated[1])
+        common = [_with_cast(item, *scalings) for item in common]
+        common += _quantised(removed, added, scalings[1])
+        common += [_reversed(item) for item in _quantised(added, removed, scalings[0])]
     for item in common:
         removed.pop(item.old_name, None)
         added.pop(item.name, None)
     return Paired(tuple(common), added, removed)
 
 
-class _Finder:
-    """Looks up tensors of a file by names that may not be in it."""
-
-    def __init__(self, source: TensorSource) -> None:
-        self._source = source
-        self._names = frozenset(source.names)
-
-    def __call__(self, name: str) -> Held | None:
-        return self._source.get(name) if name in self._names else None
-
-
-def _with_cast(item: Common, find_old: _Finder, find_new: _Finder) -> Common:
+def _with_cast(item: Common, old: Scalings, new: Scalings) -> Common:
     before, after = item.old.tensor, item.new.tensor
     if before.dtype == after.dtype:
         # Of a square one, the weights tell first whether it is worth the time.
@@ -96,32 +90,34 @@ def _with_cast(item: Common, find_old: _Finder, find_new: _Finder) -> Common:
         return item
     square = len(before.shape) == 2 and before.shape == before.shape[::-1]
     for swapped in (False, True) if square else (turned,):
-        cast = _quantising(item, find_old, find_new, turned=swapped)
+        cast = _quantising(item, old, new, turned=swapped)
         if cast is not None:
             return replace(item, cast=cast, turned=swapped)
     cast = None if turned else casts.measure(item.old, item.new)
     return replace(item, cast=cast, turned=False)
 
 
-def _quantising(item: Common, find_old: _Finder, find_new: _Finder, *, turned: bool) -> Cast | None:
+def _quantising(item: Common, old: Scalings, new: Scalings, *, turned: bool) -> Cast | None:
     """Measure a tensor that has integers on one side as what these stand for."""
     if quantised.is_float(item.old) and quantised.is_integer(item.new):
-        scaling = quantised.scaling(item.name, find_new)
+        scaling = new.of(item.name)
         return quantised.measure(item.old, item.new, scaling, turned=turned) if scaling else None
     if quantised.is_integer(item.old) and quantised.is_float(item.new):
-        scaling = quantised.scaling(item.old_name, find_old)
+        scaling = old.of(item.old_name)
         found = quantised.measure(item.new, item.old, scaling, turned=turned) if scaling else None
         return quantised.reverse(found)
     return None
 
 
-def _quantised(floats: dict[str, Held], integers: dict[str, Held], find: _Finder) -> list[Common]:
+def _quantised(
+    floats: dict[str, Held], integers: dict[str, Held], scalings: Scalings
+) -> list[Common]:
     """Find what integers with a scale stand for: by its name, else by likeness of values."""
     found: list[Common] = []
     free = {name: held for name, held in floats.items() if quantised.is_float(held)}
     sampler = renames.Sampler()
     for name, held in integers.items():
-        scaling = quantised.scaling(name, find) if quantised.is_integer(held) else None
+        scaling = scalings.of(name) if quantised.is_integer(held) else None
         if scaling is None or not held.tensor.shape:
             continue
         likely = quantised.stem(name)

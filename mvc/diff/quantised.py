@@ -8,15 +8,16 @@ are one number, one for each place along an axis, or an array that broadcasts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from mvc.diff.casts import Errors
 from mvc.diff.findings import Cast
 from mvc.diff.values import Array, Floats, Run, as_floats, count, scalar
-from mvc.repo.tensors import Held
+from mvc.repo.tensors import Held, TensorSource
 
 MAX_SCALES = 1 << 22
 MAX_TURNED = 1 << 25
@@ -35,13 +36,50 @@ Find = Callable[[str], Held | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """Numbers that a file has beside its tensors, along the axes of the tensor they are for."""
+
+    values: tuple[float, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
-    """Where the numbers are that turn integers into values."""
+    """The numbers that turn integers into values, with the names of the tensors they are in."""
 
     scale_name: str | None
-    scale: Held | None
+    scale: Held | Stated | None
     zero_name: str | None = None
-    zero: Held | None = None
+    zero: Held | Stated | None = None
+
+
+Tell = Callable[[], Mapping[str, Scaling]]
+"""Gives what a file says of its integers where that is in no tensor, by names of tensors."""
+
+
+def nothing() -> Mapping[str, Scaling]:
+    """State nothing."""
+    return {}
+
+
+class Scalings:
+    """Looks up how tensors of one file are scaled: by what it says of them, else by names."""
+
+    def __init__(self, source: TensorSource, stated: Tell = nothing) -> None:
+        self._source = source
+        self._names = frozenset(source.names)
+        self._read = stated
+
+    @cached_property
+    def _stated(self) -> Mapping[str, Scaling]:
+        return self._read()
+
+    def of(self, name: str) -> Scaling | None:
+        """Return the scale and zero point that belong to a tensor."""
+        return self._stated.get(name) or scaling(name, self._find)
+
+    def _find(self, name: str) -> Held | None:
+        return self._source.get(name) if name in self._names else None
 
 
 def is_integer(held: Held) -> bool:
@@ -101,13 +139,18 @@ class Values:
         return values * width, np.abs(np.broadcast_to(width, values.shape))
 
 
-def _spread(held: Held | None, shape: tuple[int, ...]) -> Floats | None:
+def _spread(held: Held | Stated, shape: tuple[int, ...]) -> Floats | None:
     """Return scales as an array that is read like the tensor they belong to."""
-    if held is None or not 0 < count(held.tensor.shape) <= MAX_SCALES:
+    own = held.shape if isinstance(held, Stated) else held.tensor.shape
+    if not 0 < count(own) <= MAX_SCALES:
         return None
-    run = Run(held)
-    flat = as_floats(run.between(0, run.length))
-    own = held.tensor.shape
+    if isinstance(held, Stated):
+        flat = np.asarray(held.values, np.float64)
+    else:
+        run = Run(held)
+        flat = as_floats(run.between(0, run.length))
+    if len(flat) != count(own):
+        return None
     if len(flat) == 1:
         return np.broadcast_to(flat.reshape((1,) * len(shape)), shape)
     if len(own) == 1:

@@ -16,6 +16,7 @@ from mvc.diff.findings import Cast, Growth, Move, Renamed
 from mvc.diff.joined import Joined
 from mvc.diff.naming import moves
 from mvc.diff.pairing import Common, pair
+from mvc.diff.quantised import Tell, nothing
 from mvc.diff.sides import File, Side, StoredFile, VersionSide
 from mvc.objects.model import ViewOf
 from mvc.repo import trees
@@ -194,15 +195,17 @@ def compare_tensors(
     keep: Callable[[str], bool] = everything,
     *,
     words: bool = True,
+    stated: tuple[Tell, Tell] = (nothing, nothing),
 ) -> TensorChanges:
     """Compare the tensors of two files by name, among the names that `keep` wants.
 
     Names that only one side has are looked for under other names on the other side. With `words`,
-    those of tensors that were cast, grew or may have been renamed are read, no others.
+    those of tensors that were cast, grew or may have been renamed are read, no others. `stated`
+    gives what each file says of its integers beside its tensors.
     """
     resolved = list(_resolved(old, new))
     sides = [side for side in resolved if not _same(side[1], side[2])]
-    found = pair(sides, old, new, words=words)
+    found = pair(sides, old, new, words=words, stated=stated)
     views = _view_changes(old, new, keep)
     common = [item for item in found.common if keep(item.name) or keep(item.old_name)]
     renamed = [_renamed(item) for item in common if item.same]

@@ -11,6 +11,7 @@ from mvc.base.errors import LimitError
 MAX_NODES = 200_000
 MAX_EDGES = 2_000_000
 MAX_TEXT = 64 << 20
+MAX_FIELDS = 8_000_000
 MAX_VALUE = 200
 """Characters of a value that are kept; of a longer one, its beginning and a digest."""
 
@@ -40,12 +41,19 @@ class Room:
 
     def __init__(self) -> None:
         self._nodes, self._edges, self._text = MAX_NODES, MAX_EDGES, MAX_TEXT
+        self._fields = MAX_FIELDS
 
     def node(self) -> None:
         """Count a node, or raise LimitError."""
         self._nodes -= 1
         if self._nodes < 0:
             raise LimitError(f"a graph of more than {MAX_NODES} nodes")
+
+    def field(self) -> None:
+        """Count a field of whatever kind, or raise LimitError."""
+        self._fields -= 1
+        if self._fields < 0:
+            raise LimitError(f"a graph of more than {MAX_FIELDS} fields")
 
     def text(self, text: str) -> str:
         """Count a name or value and return it, or raise LimitError."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 
-from mvc.base.errors import FormatError
+from mvc.base.errors import FormatError, LimitError
 from mvc.formats.base import MAX_NAME, MAX_RANK, Source
-from mvc.formats.graph import Graph, Node, Room, digest, shortened
+from mvc.formats.graph import MAX_EDGES, Graph, Node, Room, digest, shortened
 from mvc.formats.onnx import DTYPES
 from mvc.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire, signed
 
@@ -58,10 +59,12 @@ class _Reader:
                 graph = self._graph(item, 1)
         return Graph(graph.nodes, {**properties, **graph.properties})
 
-    def _fields(self, message: Field, depth: int) -> Iterable[Field]:
+    def _fields(self, message: Field, depth: int) -> Iterator[Field]:
         if message.kind != BYTES:
             raise FormatError("a field that should be a message has another wire type")
-        return self._wire.fields(message.value, message.value + message.length, depth)
+        for item in self._wire.fields(message.value, message.value + message.length, depth):
+            self._room.field()
+            yield item
 
     def _text(self, item: Field, limit: int = MAX_STRING) -> str:
         return self._room.text(shortened(self._wire.text(item, limit)))
@@ -124,6 +127,8 @@ class _Reader:
             elif item.number in (2, 3, 4, 5, 7, 8, 9, 10, 21):
                 listed = listed or item.number in (7, 8, 9, 10)
                 found.extend(self._values(item, depth + 1))
+                if len(found) > MAX_EDGES:
+                    raise LimitError(f"an attribute of more than {MAX_EDGES} values")
         for number, graph in enumerate(below):
             graphs[f"{name}.{number}" if len(below) > 1 else name] = graph
         if found:
@@ -164,9 +169,10 @@ class _Reader:
         data = b""
         for item in self._fields(message, depth):
             if item.number == 1 and item.kind == VARINT:
-                dims.append(item.value)
+                dims = [*dims[:MAX_RANK], item.value]
             elif item.number == 1 and item.kind == BYTES:
-                dims += self._wire.varints(item.value, item.value + item.length, MAX_RANK)
+                more = self._wire.varints(item.value, item.value + item.length, MAX_RANK)
+                dims = [*dims[:MAX_RANK], *more]
             elif item.number == 2:
                 kind = item.value
             elif item.number in PAYLOAD:
@@ -199,8 +205,8 @@ class _Reader:
             if item.number == 1:
                 label = DTYPES.get(item.value, "string" if item.value == 8 else "?")
             elif item.number == 2:
-                sizes = [self._dim(dim, depth + 2) for dim in self._fields(item, depth + 1)]
-                dims = f" [{', '.join(sizes[:MAX_RANK])}]"
+                listed = islice(self._fields(item, depth + 1), MAX_RANK)
+                dims = f" [{', '.join(self._dim(dim, depth + 2) for dim in listed)}]"
         return label + dims
 
     def _dim(self, message: Field, depth: int) -> str:

@@ -7,6 +7,7 @@ the TensorFlow Lite project.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mvc.base import dtypes
@@ -29,7 +30,7 @@ LARGE = 4096
 
 _VERSION, _SUBGRAPHS, _BUFFERS = 0, 2, 4
 _TENSORS = 0
-_SHAPE, _TYPE, _BUFFER, _NAME, _SPARSITY = 0, 1, 2, 3, 6
+_SHAPE, _TYPE, _BUFFER, _NAME, _QUANTISATION, _SPARSITY = 0, 1, 2, 3, 4, 6
 _DATA, _OFFSET, _SIZE = 0, 1, 2
 
 _DTYPES = {
@@ -58,6 +59,7 @@ class _Tensor:
     dtype: str | None
     shape: tuple[int, ...]
     buffer: int
+    table: Table
     graph: int = 0
 
 
@@ -81,11 +83,8 @@ def locate(source: Source) -> Located:
     ranges = _buffer_ranges(model)
     names = _Names()
     users: dict[int, list[_Tensor]] = {}
-    for tensor in _tensors(model):
-        if tensor.buffer >= len(ranges):
-            raise FormatError(f"tensor {tensor.name[:80]!r} uses a buffer that does not exist")
+    for tensor in _named(model, ranges, names):
         if ranges[tensor.buffer][1]:
-            tensor.name = names.fresh(tensor.name, tensor.graph)
             users.setdefault(tensor.buffer, []).append(tensor)
     extents: list[Extent] = []
     views: list[View] = []
@@ -103,6 +102,19 @@ def locate(source: Source) -> Located:
             end = offset + length
     notes = (f"{shared} buffers share bytes with another buffer and are left out.",)
     return Located("tflite", tuple(extents), tuple(views), notes if shared else ())
+
+
+def quantised(model: Table) -> Iterator[tuple[str, tuple[int, ...], Table]]:
+    """Yield name, shape and quantisation parameters of the tensors that have such.
+
+    Constant tensors have the names that `locate` gives them.
+    """
+    ranges = _buffer_ranges(model)
+    for tensor in _named(model, ranges, _Names()):
+        place = tensor.table.where(_QUANTISATION, 4)
+        if place is not None:
+            table = Table.at(model.buffer, model.buffer.follow(place))
+            yield tensor.name, tensor.shape, table
 
 
 class _Names:
@@ -137,6 +149,16 @@ def _buffer_ranges(model: Table) -> list[tuple[int, int]]:
     return ranges
 
 
+def _named(model: Table, ranges: Sequence[tuple[int, int]], names: _Names) -> Iterator[_Tensor]:
+    """Yield all tensors; those that are constant have names of their own."""
+    for tensor in _tensors(model):
+        if tensor.buffer >= len(ranges):
+            raise FormatError(f"tensor {tensor.name[:80]!r} uses a buffer that does not exist")
+        if ranges[tensor.buffer][1]:
+            tensor.name = names.fresh(tensor.name, tensor.graph)
+        yield tensor
+
+
 def _tensors(model: Table) -> list[_Tensor]:
     found: list[_Tensor] = []
     room, text = MAX_TENSORS, MAX_HEADER
@@ -165,7 +187,8 @@ def _tensor(table: Table) -> _Tensor:
     dtype = _DTYPES.get(table.scalar(_TYPE, "i8"))
     if table.where(_SPARSITY, 4) is not None or min(shape, default=0) < 0:
         dtype = None
-    return _Tensor(table.text(_NAME, MAX_NAME - 64), dtype, shape, table.scalar(_BUFFER, "u32"))
+    name = table.text(_NAME, MAX_NAME - 64)
+    return _Tensor(name, dtype, shape, table.scalar(_BUFFER, "u32"), table)
 
 
 def _extent(

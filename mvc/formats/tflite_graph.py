@@ -83,7 +83,7 @@ def _graph(table: Table, codes: list[str], room: Room) -> Graph:
 
     def named(numbers: tuple[int, ...]) -> tuple[str, ...]:
         return tuple(
-            room.text(names[number]) if 0 <= number < len(names) else "" for number in numbers
+            room.text(names[number] if 0 <= number < len(names) else "") for number in numbers
         )
 
     nodes = []

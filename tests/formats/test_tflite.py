@@ -1,129 +1,18 @@
-"""TensorFlow Lite: a small writer of the schema, and what the reader makes of it."""
+"""TensorFlow Lite: what the reader makes of files, written by hand and damaged."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tflite_files import Model, blob, ints
 
 from mvc.base.errors import FormatError
 from mvc.formats import tflite
 from mvc.formats.base import BytesSource, Located, checked
-
-Build = Callable[["Out"], int]
-
-
-class Out:
-    """Writes children before their parents are patched; offsets always point forward."""
-
-    def __init__(self) -> None:
-        self.data = bytearray(b"\0\0\0\0TFL3")
-
-    def table(self, fields: dict[int, bytes | Build]) -> int:
-        last = max(fields, default=-1) + 1
-        sizes = [4 if callable(v := fields.get(i, b"")) else len(v) for i in range(last)]
-        offsets, at = [], 4
-        for size in sizes:
-            offsets.append(at if size else 0)
-            at += size
-        vtable = len(self.data)
-        self.data += struct.pack(f"<HH{last}H", 4 + 2 * last, at, *offsets)
-        start = len(self.data)
-        self.data += struct.pack("<i", start - vtable) + bytes(at - 4)
-        for index, value in fields.items():
-            place = start + offsets[index]
-            if callable(value):
-                self.data[place : place + 4] = struct.pack("<I", value(self) - place)
-            else:
-                self.data[place : place + len(value)] = value
-        return start
-
-
-def blob(raw: bytes, align: int = 1) -> Build:
-    def build(out: Out) -> int:
-        out.data += bytes(-(len(out.data) + 4) % align)
-        start = len(out.data)
-        out.data += struct.pack("<I", len(raw)) + raw
-        return start
-
-    return build
-
-
-def ints(values: list[int]) -> Build:
-    def build(out: Out) -> int:
-        start = len(out.data)
-        out.data += struct.pack(f"<I{len(values)}i", len(values), *values)
-        return start
-
-    return build
-
-
-def tables(items: list[dict[int, bytes | Build]]) -> Build:
-    def build(out: Out) -> int:
-        start = len(out.data)
-        out.data += struct.pack("<I", len(items)) + bytes(4 * len(items))
-        for index, item in enumerate(items):
-            place = start + 4 + 4 * index
-            out.data[place : place + 4] = struct.pack("<I", out.table(item) - place)
-        return start
-
-    return build
-
-
-@dataclass
-class Model:
-    buffers: list[bytes | tuple[bytes, int]] = field(default_factory=lambda: [b""])
-    graphs: list[list[dict[int, bytes | Build]]] = field(default_factory=lambda: [[]])
-    version: int = 3
-
-    def tensor(
-        self, name: str, kind: int, shape: list[int], buffer: int, graph: int = 0, **extra: Build
-    ) -> Model:
-        while len(self.graphs) <= graph:
-            self.graphs.append([])
-        row: dict[int, bytes | Build] = {
-            0: ints(shape),
-            1: struct.pack("<b", kind),
-            2: struct.pack("<I", buffer),
-            3: blob(name.encode()),
-        }
-        if "sparsity" in extra:
-            row[6] = extra["sparsity"]
-        self.graphs[graph].append(row)
-        return self
-
-    def buffer(self, raw: bytes) -> int:
-        self.buffers.append(raw)
-        return len(self.buffers) - 1
-
-    def weight(self, name: str, kind: int, shape: list[int], raw: bytes) -> Model:
-        return self.tensor(name, kind, shape, self.buffer(raw))
-
-    def build(self) -> bytes:
-        rows: list[dict[int, bytes | Build]] = []
-        for item in self.buffers:
-            if isinstance(item, tuple):
-                rows.append({1: struct.pack("<Q", item[1]), 2: struct.pack("<Q", len(item[0]))})
-            else:
-                rows.append({0: blob(item, 16)} if item else {})
-        out = Out()
-        root = out.table(
-            {
-                0: struct.pack("<I", self.version),
-                2: tables([{0: tables(graph)} for graph in self.graphs]),
-                4: tables(rows),
-            }
-        )
-        out.data[0:4] = struct.pack("<I", root)
-        for item in self.buffers:
-            if isinstance(item, tuple) and item[1] >= len(out.data):
-                out.data += bytes(item[1] - len(out.data)) + item[0]
-        return bytes(out.data)
 
 
 def find(data: bytes) -> Located:
