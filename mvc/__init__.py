@@ -24,9 +24,11 @@ if TYPE_CHECKING:
         UsageError,
     )
     from mvc.ops.diff import DiffResult
+    from mvc.ops.drift import DriftResult
 
 __all__ = [
     "DiffResult",
+    "DriftResult",
     "FormatError",
     "IntegrityError",
     "LimitError",
@@ -47,10 +49,12 @@ __all__ = [
     "diff_files",
 ]
 
+_ELSEWHERE = {"DiffResult": "mvc.ops.diff", "DriftResult": "mvc.ops.drift"}
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: the command line must start fast."""
     if name not in __all__:
         raise AttributeError(f"module 'mvc' has no attribute {name!r}")
     home = "mvc.base.errors" if name.endswith(("Error", "Answer")) else "mvc.api"
-    return getattr(import_module("mvc.ops.diff" if name == "DiffResult" else home), name)
+    return getattr(import_module(_ELSEWHERE.get(name, home)), name)

@@ -1,22 +1,17 @@
-"""The Python interface: save models from memory and load them back (docs/api.md).
-
-repo = mvc.Repository.open(".")
-version = repo.commit({"w": array}, "epoch 3", metrics={"accuracy@imagenet": 0.91})
-arrays = repo.load(version)
-"""
+"""A repository for use from Python: each method calls one operation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mvc.base.errors import NotFoundError, UsageError
+from mvc.api.results import MergeResult, Stats, Version, measured, merged, version
+from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import Metric, Scalar
 from mvc.repo import revisions, trees
+from mvc.repo.history import Version as HistoryVersion
 from mvc.repo.history import walk
 from mvc.repo.repository import Environment
 from mvc.repo.repository import Repository as _Repository
@@ -26,83 +21,12 @@ if TYPE_CHECKING:
 
     from mvc.ops.blame import BlamedFile
     from mvc.ops.diff import DiffResult
+    from mvc.ops.drift import DriftResult
     from mvc.ops.history import PartChange
-    from mvc.ops.merge_result import Dispute, MergedFile
-    from mvc.ops.merge_result import MergeResult as _MergeResult
     from mvc.repo.arrays import TensorFile
-    from mvc.repo.holdings import Tally, VersionUse
     from mvc.store.tails import TailSource
 
 DEFAULT_PATH = "model.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One entry of a repository's history."""
-
-    id: str
-    parents: tuple[str, ...]
-    author: str
-    time: datetime
-    message: str
-    params: dict[str, Scalar]
-    metrics: dict[str, float]
-    labels: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What versions take; the fields are those of `mvc stats --json` (docs/json.md).
-
-    A tally has `tensors`, `chunks`, `raw_bytes`, `stored_bytes`. `depth` is by deltas in a row.
-    `versions` are by id, newest first: `raw`, `new`, `stored` and `recovery` bytes.
-    """
-
-    raw_bytes: int
-    stored_bytes: int
-    pack_bytes: int
-    metadata_bytes: int
-    index_bytes: int
-    other_bytes: int
-    kept_bytes: int
-    offloaded_bytes: int
-    objects: int
-    packs: int
-    by_cause: dict[str, Tally]
-    depth: dict[int, Tally]
-    versions: dict[str, VersionUse]
-
-
-@dataclass(frozen=True, slots=True)
-class MergeParent:
-    """A version that was merged, under the name it was given by; `weight` None: not weighed."""
-
-    name: str
-    commit: str
-    weight: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class MergeResult:
-    """What a merge, cherry-pick or revert did; the fields are those of --json (docs/merge.md).
-
-    `status` is `same`, `forward`, `merged`, `conflicts`, `stopped` or `aborted`. Each of `files`
-    has `path`, `result`, `taken`, `computed`, `conflicts`, `remarks`; each of `conflicts` has
-    `path`, `tensor`, `why`, `sides`.
-    """
-
-    status: str
-    branch: str | None
-    old: str | None
-    commit: str | None
-    tree: str | None
-    bases: tuple[str, ...]
-    parents: tuple[MergeParent, ...]
-    message: str
-    params: dict[str, Scalar]
-    files: tuple[MergedFile, ...]
-    conflicts: tuple[Dispute, ...]
-    remarks: tuple[str, ...]
 
 
 class Repository:
@@ -206,18 +130,8 @@ class Repository:
 
     def log(self, revision: str = "HEAD") -> Iterator[Version]:
         """Yield a version and its ancestors, newest first."""
-        for version in walk(self._inner, [revisions.resolve(self._inner, revision)]):
-            commit = version.commit
-            yield Version(
-                version.id.hex(),
-                tuple(parent.hex() for parent in commit.parents),
-                commit.author,
-                datetime.fromtimestamp(commit.time / 1e6, UTC),
-                commit.message,
-                dict(commit.params),
-                {metric.key: metric.value for metric in commit.metrics},
-                dict(commit.labels),
-            )
+        for found in walk(self._inner, [revisions.resolve(self._inner, revision)]):
+            yield version(found)
 
     def diff(
         self,
@@ -267,6 +181,54 @@ class Repository:
         spec = f"{file}:{tensors}"
         return history(self._inner, spec, revision, weights=weights)
 
+    def bisect(
+        self,
+        good: str,
+        bad: str,
+        test: Callable[[Path], bool | None],
+        *,
+        paths: Sequence[str] = (),
+    ) -> tuple[Version, ...]:
+        """Return the first bad version: `test` calls one good (True), bad, or unfit for it (None).
+
+        It gets a folder with the files of a version. Only versions that changed `paths` count; they
+        are `PATH[:TENSOR_GLOB]`. Several versions are those of which it cannot be told which it
+        is, none where no version changed the paths. Raises mvc.NegativeAnswer where the answers
+        contradict each other, or another search is under way.
+        """
+        from mvc.ops.bisect_run import GOOD, SKIP, BisectRequest, bisect_run
+        from mvc.repo import bisecting
+
+        if bisecting.load(self._inner) is not None:
+            raise NegativeAnswer(
+                "a search for a bad version is under way",
+                hint="`mvc bisect log` shows it, `mvc bisect reset` ends it",
+            )
+
+        def run(_: ObjectId, folder: Path) -> int:
+            answer = test(folder)
+            return SKIP if answer is None else GOOD if answer else 1
+
+        request = BisectRequest(("python",), (good,), bad, tuple(paths))
+        try:
+            step = bisect_run(self._inner, request, run).step
+        finally:
+            bisecting.clear(self._inner)
+        if step.state == "found" and step.version is not None:
+            return (version(step.version),)
+        return tuple(version(HistoryVersion(item, self._inner.commit(item))) for item in step.left)
+
+    def drift(self, *refs: str, base: str | None = None, paths: Sequence[str] = ()) -> DriftResult:
+        """Return how far versions are from `base`, by layer; those farthest away come first.
+
+        `refs` are versions or patterns, by default the branches of devices; `base` is by default
+        their newest common ancestor; `paths` are `PATH[:TENSOR_GLOB]`. Ids in the result are bytes.
+        Raises mvc.NotFoundError or mvc.UsageError.
+        """
+        from mvc.ops.drift import DriftRequest, drift
+
+        return drift(self._inner, DriftRequest(refs, base, tuple(paths)))
+
     def merge(
         self,
         *revisions: str,
@@ -305,7 +267,7 @@ class Repository:
             message=message,
             dry_run=dry_run,
         )
-        return _merged(merge(self._inner, request))
+        return merged(merge(self._inner, request))
 
     def cherry_pick(
         self, *revisions: str, scale: float = 1.0, parent: int | None = None, message: str = ""
@@ -319,7 +281,7 @@ class Repository:
         from mvc.ops.picking import PickRequest
 
         request = PickRequest(revisions, scale, parent, message)
-        return tuple(map(_merged, cherry_pick(self._inner, request)))
+        return tuple(map(merged, cherry_pick(self._inner, request)))
 
     def revert(
         self, *revisions: str, scale: float = 1.0, parent: int | None = None, message: str = ""
@@ -329,7 +291,7 @@ class Repository:
         from mvc.ops.revert import revert
 
         request = PickRequest(revisions, scale, parent, message)
-        return tuple(map(_merged, revert(self._inner, request)))
+        return tuple(map(merged, revert(self._inner, request)))
 
     def resume(
         self, verb: str = "merge", take: Mapping[str, str] | str | None = None, message: str = ""
@@ -347,7 +309,7 @@ class Repository:
         if isinstance(take, Mapping):
             said = [Take(Named(name), (spec,)) for spec, name in take.items()]
         request = ResumeRequest(tuple(said), message)
-        return tuple(map(_merged, resume(self._inner, verb, request)))
+        return tuple(map(merged, resume(self._inner, verb, request)))
 
     def abort(self, verb: str = "merge") -> MergeResult:
         """Bring branch and files back to where they were before what stopped.
@@ -356,7 +318,7 @@ class Repository:
         """
         from mvc.ops.resume import abort
 
-        return _merged(abort(self._inner, verb))
+        return merged(abort(self._inner, verb))
 
     def stats(self, *revisions: str) -> Stats:
         """Return what the repository takes, and why; with revisions, what they and theirs take.
@@ -364,29 +326,8 @@ class Repository:
         Reads metadata alone. Raises mvc.NotFoundError or mvc.IntegrityError.
         """
         from mvc.ops.stats import StatsRequest, stats
-        from mvc.repo.holdings import VersionUse
 
-        found = stats(self._inner, StatsRequest(revisions))
-        return Stats(
-            found.raw_bytes,
-            found.stored_bytes,
-            found.pack_bytes,
-            found.metadata_bytes,
-            found.index_bytes,
-            found.other_bytes,
-            found.kept_bytes,
-            found.offloaded_bytes,
-            sum(found.objects.values()),
-            found.packs,
-            {str(cause): tally for cause, tally in found.by_cause.items()},
-            found.depths,
-            {
-                item.version.id.hex(): VersionUse(
-                    item.raw_bytes, item.new_bytes, item.stored_bytes, item.recovery_bytes
-                )
-                for item in found.versions
-            },
-        )
+        return measured(stats(self._inner, StatsRequest(revisions)))
 
     def offload(self, target: str | Path, *, dry_run: bool = False) -> int:
         """Remove lower bits of weights that the repository at `target` holds, verified one by one.
@@ -429,27 +370,6 @@ class Repository:
         if not models:
             raise NotFoundError(f"{revision} has no file with tensors")
         raise UsageError(f"{revision} has {len(models)} models", hint=f"say which: {models[0]}")
-
-
-def _merged(found: _MergeResult) -> MergeResult:
-    return MergeResult(
-        found.status,
-        found.branch,
-        _hex(found.old),
-        _hex(found.commit),
-        _hex(found.tree),
-        tuple(item.hex() for item in found.bases),
-        tuple(MergeParent(item.name, item.commit.hex(), item.weight) for item in found.parents),
-        found.message,
-        dict(found.params),
-        found.files,
-        found.conflicts,
-        found.remarks,
-    )
-
-
-def _hex(item: ObjectId | None) -> str | None:
-    return None if item is None else item.hex()
 
 
 def diff_files(
