@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from mvc.base.errors import FormatError
 from mvc.diff import fields
 from mvc.diff.findings import FieldChange
-from mvc.formats import tflite_scales
+from mvc.formats import gguf_metadata, tflite_scales
 from mvc.formats.base import MAX_HEADER, Source
 from mvc.formats.graph import digest
 
@@ -32,11 +32,22 @@ def compare(name: str, sources: tuple[Source, Source]) -> tuple[FieldChange, ...
         old, new = map(read, sources)
     except (FormatError, ValueError, RecursionError):
         return ()
+    if name == "gguf":
+        return tuple(_flat(old, new))
     if name == "tflite":
         # What only one side has quantised is told as such, tensor by tensor.
         both = old.keys() & new.keys()
         old, new = ({"quantisation": _only(side, both)} for side in (old, new))
     return fields.changes(old, new) or ()
+
+
+def _flat(old: Said, new: Said) -> Iterator[FieldChange]:
+    """Yield what differs where keys hold dots and no groups."""
+    for key in dict.fromkeys((*old, *new)):
+        one = fields.text(old[key]) if key in old else None
+        two = fields.text(new[key]) if key in new else None
+        if one != two:
+            yield FieldChange(key, one, two)
 
 
 def _only(side: Said, names: set[str]) -> Said:
@@ -70,4 +81,8 @@ def _one_or_many(values: Sequence[float], kind: str) -> Any:
     return f"{len(values)} numbers #{digest(np.asarray(values, kind).tobytes())}"
 
 
-_READERS: dict[str, Callable[[Source], Said]] = {"safetensors": _safetensors, "tflite": _tflite}
+_READERS: dict[str, Callable[[Source], Said]] = {
+    "gguf": gguf_metadata.read,
+    "safetensors": _safetensors,
+    "tflite": _tflite,
+}

@@ -91,7 +91,7 @@ def locate(source: Source) -> Located:
     Raises:
         FormatError: a count, length, offset or alignment is impossible for this file.
     """
-    cursor = _Cursor(source)
+    cursor = Cursor(source)
     tensors = cursor.count()
     pairs = cursor.count()
     if tensors > MAX_TENSORS:
@@ -107,7 +107,7 @@ def locate(source: Source) -> Located:
     return _place(infos, start, source.size, big_endian=cursor.big_endian)
 
 
-class _Cursor:
+class Cursor:
     """Forward reading over the header through one block buffer."""
 
     def __init__(self, source: Source) -> None:
@@ -144,12 +144,14 @@ class _Cursor:
         raise FormatError(reason)
 
     def number(self, code: str) -> int:
+        """Return the next number; `code` is that of the struct module."""
         layout = self._layouts[code]
         index = self._need(layout.size)
         self.position += layout.size
         return int(layout.unpack_from(self._block, index)[0])
 
     def count(self) -> int:
+        """Return the next count, whose width depends on the version."""
         return self.number(self._count_code)
 
     def expect(self, count: int, least: int) -> None:
@@ -158,11 +160,19 @@ class _Cursor:
             self._refuse(f"it declares {count} entries, more than the file holds")
 
     def skip(self, length: int) -> None:
+        """Pass over bytes."""
         if length > self._end - self.position:
             self._need(length)
         self.position += length
 
+    def take(self, length: int) -> bytes:
+        """Return the next bytes; a caller bounds how many."""
+        index = self._need(length)
+        self.position += length
+        return self._block[index : index + length]
+
     def string(self, limit: int) -> bytes:
+        """Return the next string, refusing one of more than `limit` bytes."""
         length = self.count()
         if length > limit:
             raise FormatError(f"a name of {length} bytes is above the limit of {limit}")
@@ -185,7 +195,7 @@ class _Cursor:
             self.position += width + length
 
 
-def _skip_metadata(cursor: _Cursor, pairs: int) -> int:
+def _skip_metadata(cursor: Cursor, pairs: int) -> int:
     cursor.expect(pairs, cursor.count_bytes + 5)
     alignment: int | None = None
     for _ in range(pairs):
@@ -202,7 +212,7 @@ def _skip_metadata(cursor: _Cursor, pairs: int) -> int:
     return alignment or DEFAULT_ALIGNMENT
 
 
-def _skip_value(cursor: _Cursor, kind: int, depth: int) -> None:
+def _skip_value(cursor: Cursor, kind: int, depth: int) -> None:
     if kind in _SCALAR_BYTES:
         cursor.skip(_SCALAR_BYTES[kind])
     elif kind == _STRING:
@@ -222,7 +232,7 @@ def _skip_value(cursor: _Cursor, kind: int, depth: int) -> None:
         raise FormatError(f"a metadata value has the impossible type {kind}")
 
 
-def _read_info(cursor: _Cursor) -> _Info:
+def _read_info(cursor: Cursor) -> _Info:
     raw = cursor.string(MAX_NAME)
     try:
         name = raw.decode("utf-8")
