@@ -76,10 +76,9 @@ def main() -> None:
                 )
                 weights = [parent.weight or 0.0 for parent in done.parents[1:]]
                 merged = central.load("main")["w"]
-                total = sum(
-                    weight * one.astype(np.float64)
-                    for weight, one in zip(weights, expected, strict=True)
-                )
+                total = np.zeros_like(merged, np.float64)
+                for weight, one in zip(weights, expected, strict=True):
+                    total += weight * one.astype(np.float64)
                 if not np.array_equal(merged, (total / sum(weights)).astype(np.float32)):
                     raise SystemExit("the mean is not the mean")
                 error = float(np.linalg.norm(merged - TRUTH))
