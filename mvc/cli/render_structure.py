@@ -17,7 +17,7 @@ from mvc.diff.findings import (
     TokenDiff,
 )
 from mvc.diff.structure import Described, Recoded, Status
-from mvc.diff.summary import MOST_MOVES
+from mvc.diff.summary import MOST_FIELDS, MOST_MOVES
 from mvc.ops.diff import FileDiff, TensorDiff
 
 MARKS: dict[Status, str] = {"added": "+", "removed": "-", "modified": "~", "renamed": ">"}
@@ -53,15 +53,21 @@ def model(file: FileDiff, paper: Paper) -> Iterator[str]:
         yield from _tensors(file.tensors, paper)
     if file.graph is not None:
         yield from _operators(file.graph, paper)
+    if len(file.header) > MOST_FIELDS:
+        yield from _fields(file.header, paper)
 
 
 def configuration(file: FileDiff, paper: Paper) -> Iterator[str]:
     """Yield the tokens and fields that differ in a file of known syntax."""
     if file.tokens is not None:
         yield from _tokens(file.tokens, paper)
-    for field in (file.fields or ())[:MOST]:
+    yield from _fields(file.fields or (), paper)
+
+
+def _fields(fields: Sequence[FieldChange], paper: Paper) -> Iterator[str]:
+    for field in fields[:MOST]:
         yield f"  {_field(field, paper)}"
-    yield from _more(len(file.fields or ()) - MOST, "fields", paper)
+    yield from _more(len(fields) - MOST, "fields", paper)
 
 
 def arrows(text: str, paper: Paper) -> str:

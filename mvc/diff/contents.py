@@ -43,7 +43,11 @@ def compare(
             return plain
         keep = _both(chosen.tensor(change.path), request.tensors)
         tensors = _tensors(old, new, request, keep, progress)
-        return _model(plain, (old, new), tensors) if tensors else _blob(plain, old, new)
+        if tensors is None:
+            return _blob(plain, old, new)
+        if request.tensors or chosen.names_tensors(change.path):
+            return _weights(plain, tensors)
+        return _model(_weights(plain, tensors), (old, new), tensors)
     finally:
         for file in (change.old, change.new):
             if file is not None:
@@ -121,6 +125,12 @@ def _changed(
         yield ChangedTensor(*about, measured, pair.old_name, items)
 
 
+def _weights(plain: FileDiff, tensors: TensorDiff) -> FileDiff:
+    """Add what differs in the tensors of a model file."""
+    weights = about_weights(item.weights for item in tensors.changed)
+    return replace(plain, tensors=tensors, summary=(*tensors.summary, *weights))
+
+
 def _model(plain: FileDiff, files: tuple[File, File], tensors: TensorDiff) -> FileDiff:
     """Add what differs beside the tensors of a model file."""
     names = files[0].format, files[1].format
@@ -131,9 +141,8 @@ def _model(plain: FileDiff, files: tuple[File, File], tensors: TensorDiff) -> Fi
         if bones[0] is not None and bones[1] is not None:
             header = metadata.compare(names[0], (bones[0], bones[1]))
             graph = headers.compare_graphs(names[0], (bones[0], bones[1]), _new_names(tensors))
-    weights = about_weights(item.weights for item in tensors.changed)
-    summary = (*tensors.summary, *weights, *about_graph(graph), *about_fields(header))
-    return replace(plain, tensors=tensors, header=header, graph=graph, summary=summary)
+    summary = (*plain.summary, *about_graph(graph), *about_fields(header))
+    return replace(plain, header=header, graph=graph, summary=summary)
 
 
 def _new_names(tensors: TensorDiff) -> dict[str, str]:

@@ -11,11 +11,13 @@ import numpy as np
 from mvc.base.errors import FormatError
 from mvc.diff import fields
 from mvc.diff.findings import FieldChange
-from mvc.formats import gguf_metadata, tflite_scales
+from mvc.formats import gguf_metadata, tflite_scales, torch_legacy, torch_values, torch_zip
 from mvc.formats.base import MAX_HEADER, Source
 from mvc.formats.graph import digest
 
 Said = dict[str, Any]
+
+_FLAT = ("gguf", "pytorch", "pytorch-legacy")
 
 
 def known(name: str) -> bool:
@@ -32,7 +34,7 @@ def compare(name: str, sources: tuple[Source, Source]) -> tuple[FieldChange, ...
         old, new = map(read, sources)
     except (FormatError, ValueError, RecursionError):
         return ()
-    if name == "gguf":
+    if name in _FLAT:
         return tuple(_flat(old, new))
     if name == "tflite":
         # What only one side has quantised is told as such, tensor by tensor.
@@ -83,6 +85,8 @@ def _one_or_many(values: Sequence[float], kind: str) -> Any:
 
 _READERS: dict[str, Callable[[Source], Said]] = {
     "gguf": gguf_metadata.read,
+    "pytorch": lambda source: torch_values.plain(torch_zip.value(source)),
+    "pytorch-legacy": lambda source: torch_values.plain(torch_legacy.value(source)),
     "safetensors": _safetensors,
     "tflite": _tflite,
 }

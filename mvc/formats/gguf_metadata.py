@@ -9,7 +9,7 @@ from typing import Any
 from mvc.base.errors import FormatError
 from mvc.formats.base import MAX_HEADER, Source
 from mvc.formats.gguf import MAX_NESTING, Cursor
-from mvc.formats.graph import digest
+from mvc.formats.graph import shortened
 
 MAX_LISTED = 16
 """Entries of a list that is given as it is."""
@@ -45,7 +45,7 @@ def _value(cursor: Cursor, kind: int, depth: int) -> Any:
     if kind in _KINDS:
         return _unpacked(cursor, kind, 1)[0]
     if kind == _STRING:
-        return _shown(cursor.string(MAX_HEADER))
+        return shortened(cursor.string(MAX_HEADER).decode("utf-8", "backslashreplace"), MAX_TEXT)
     if kind != _ARRAY or not depth:
         raise FormatError(f"a metadata value has the impossible type {kind}")
     inner, count = cursor.number("I"), cursor.count()
@@ -67,13 +67,6 @@ def _value(cursor: Cursor, kind: int, depth: int) -> Any:
 def _unpacked(cursor: Cursor, kind: int, count: int) -> tuple[Any, ...]:
     layout = struct.Struct(f"{'>' if cursor.big_endian else '<'}{count}{_KINDS[kind]}")
     return layout.unpack(cursor.take(layout.size))
-
-
-def _shown(raw: bytes) -> str:
-    text = raw.decode("utf-8", "backslashreplace")
-    if len(text) <= MAX_TEXT:
-        return text
-    return f"{text[:MAX_TEXT]}... {len(text)} characters #{digest(raw)}"
 
 
 def _summed(cursor: Cursor, kind: int, count: int, size: int) -> str:

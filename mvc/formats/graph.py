@@ -64,11 +64,11 @@ class Room:
         return text
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, limit: int = MAX_VALUE) -> str:
     """Return a value that is short, and still another one where the whole was another one."""
-    if len(text) <= MAX_VALUE:
+    if len(text) <= limit:
         return text
-    return f"{text[:MAX_VALUE]}... #{digest(text.encode('utf-8', 'surrogatepass'))}"
+    return f"{text[:limit]}... #{digest(text.encode('utf-8', 'surrogatepass'))}"
 
 
 def digest(data: bytes) -> str:

@@ -6,6 +6,8 @@ of storage keys, and then for every storage its number of elements and its bytes
 
 from __future__ import annotations
 
+from typing import Any
+
 from mvc.base.errors import FormatError, LimitError
 from mvc.formats import pickle_stream, torch_state
 from mvc.formats.base import MAX_TENSORS, Located, Source, check_range
@@ -50,6 +52,18 @@ def locate(source: Source) -> Located:
     if end < source.size:
         notes.append(f"{source.size - end} bytes after the last storage stay as they are.")
     return Located("pytorch-legacy", arrangement.extents, arrangement.views, tuple(notes))
+
+
+def value(source: Source) -> Any:
+    """Return what the pickle of the object holds, inert.
+
+    Raises:
+        FormatError: A pickle is malformed.
+    """
+    end = 0
+    for _ in range(3):
+        end = pickle_stream.load(source, end).end
+    return pickle_stream.load(source, end).value
 
 
 def _places(

@@ -176,7 +176,7 @@ class _Walk:
                 self.problems.append(f"What lies below {(name or '')[:80]!r} is too deep to name.")
                 continue
             self._seen.add(id(item))
-            stack.append(_children(name, item))
+            stack.append(children(name, item))
 
     def _leaf(self, path: str | None, record: ps.Record) -> bool:
         """Note the tensor that a record describes, and tell whether it describes one."""
@@ -209,7 +209,8 @@ def _join(path: str | None, part: str) -> str:
     return part if path is None else f"{path}.{part}"
 
 
-def _children(path: str | None, value: Any) -> Iterator[tuple[str | None, Any]]:
+def children(path: str | None, value: Any) -> Iterator[tuple[str | None, Any]]:
+    """Yield what a container or record holds, by names that begin with `path`."""
     if type(value) is ps.Mapping:
         yield from _named(path, _last_wins(value.pairs))
     elif type(value) is ps.Record:
@@ -221,7 +222,7 @@ def _children(path: str | None, value: Any) -> Iterator[tuple[str | None, Any]]:
 
 def _record_children(path: str | None, record: ps.Record) -> Iterator[tuple[str | None, Any]]:
     args = record.args if type(record.args) is tuple else ()
-    if _is_ordered_dict(record) and args and type(args[0]) is list:
+    if is_ordered_dict(record) and args and type(args[0]) is list:
         flat = [part for pair in args[0] if _is_pair(pair) for part in pair]
         yield from _named(path, _last_wins(flat))
     elif len(args) == 1 or (args and _is_wrapper(record)):
@@ -244,7 +245,7 @@ def _state_children(path: str | None, state: Any) -> Iterator[tuple[str | None, 
             yield path, part
             continue
         for name, item in _last_wins(part.pairs):
-            if name in _TRANSPARENT and (type(item) is ps.Mapping or _is_ordered_dict(item)):
+            if name in _TRANSPARENT and (type(item) is ps.Mapping or is_ordered_dict(item)):
                 yield path, item
             else:
                 yield _join(path, name), item
@@ -287,7 +288,8 @@ def _is_pair(value: Any) -> bool:
     return type(value) in (list, tuple) and len(value) == 2
 
 
-def _is_ordered_dict(value: Any) -> bool:
+def is_ordered_dict(value: Any) -> bool:
+    """Tell whether a value is a record of an OrderedDict."""
     func = value.func if type(value) is ps.Record else None
     return type(func) is ps.Global and func == ps.Global("collections", "OrderedDict")
 

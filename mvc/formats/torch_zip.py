@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mvc.base.errors import FormatError
 from mvc.formats import pickle_stream, torch_state, zip_archive
@@ -94,6 +95,18 @@ def locate(source: Source) -> Located:
         arrangement.views,
         tuple(notes),
     )
+
+
+def value(source: Source) -> Any:
+    """Return what the main pickle of a file holds, inert; None for a file without one.
+
+    Raises:
+        FormatError: The zip or its pickle is malformed.
+    """
+    for member in zip_archive.members(source):
+        if member.name.endswith(_MAIN) and _is_marker(member.name):
+            return pickle_stream.load(_readable(source, member)).value
+    return None
 
 
 def _is_marker(name: str) -> bool:

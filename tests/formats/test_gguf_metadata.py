@@ -62,7 +62,7 @@ def test_long_lists_and_texts_are_a_number_and_a_digest() -> None:
         writer = Writer()
         writer.pairs = [("t", 9, strings(writer, *values)), ("s", 8, writer.text("".join(values)))]
         found = read(writer.build())
-        assert "characters #" in str(found["s"])
+        assert "... #" in str(found["s"])
         return str(found["t"])
 
     tokens = [f"token{number}" for number in range(300)]
