@@ -8,7 +8,7 @@ from typing import Any
 from mvc.base.wording import percent
 from mvc.objects.history import Commit
 from mvc.ops.diff import DiffResult
-from mvc.web import diff_view
+from mvc.web import commit_view, diff_view
 from mvc.web.page import render
 
 MOST_TEXT = 1 << 16
@@ -32,15 +32,15 @@ def diff_page(
         shortened(document),
         title=_title(result),
         sides=(
-            diff_view.side(result.old, commits[0]),
-            diff_view.side(result.new, commits[1]),
+            commit_view.side(result.old, commits[0]),
+            commit_view.side(result.new, commits[1]),
         ),
         headline=diff_view.headline(result),
         largest=most,
         elements=total,
         changed_share=percent(changed, total) if total else "",
         l2=result.l2,
-        facts=diff_view.facts(*commits),
+        facts=commit_view.facts(*commits),
         sections=sections,
         files_hidden=len(result.files) - len(sections),
     )

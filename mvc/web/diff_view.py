@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mvc.base.wording import counted, iso_time, number, percent, short, size
-from mvc.diff.findings import Cast, FieldChange, Growth
+from mvc.base.wording import counted, percent, size
+from mvc.diff.findings import FieldChange
 from mvc.diff.layers import summed
 from mvc.diff.sides import BLOB
-from mvc.diff.structure import Recoded
-from mvc.objects.history import Commit
-from mvc.ops.diff import WORKTREE, ChangedTensor, DiffResult, End, FileDiff, TensorDiff
+from mvc.ops.diff import ChangedTensor, DiffResult, FileDiff
 from mvc.web import histogram
 from mvc.web.grid import Cell, grids
 from mvc.web.heat import LEVELS, Scale
+from mvc.web.structure_view import Entry, operators_of, structure_of
 from mvc.web.wording import figure, inexact
 
 MOST_FILES = 400
@@ -26,27 +25,6 @@ OPEN_FILES = 6
 MOST_NUMBERS = 13
 OUTSIDE = "outside blocks"
 SPARK = (72.0, 20.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A side: what it was called, and what is known of its commit."""
-
-    name: str
-    id: str
-    about: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A param, metric or label of both sides."""
-
-    kind: str
-    key: str
-    old: str
-    new: str
-    change: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +82,6 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of the structure: what is at the left, what at the right, and what happened."""
-
-    mark: str
-    what: str
-    old: str
-    old_kind: str
-    new: str
-    new_kind: str
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """A line of a text's difference."""
 
@@ -146,48 +112,6 @@ class Section:
     fields_hidden: int
     lines: tuple[Line, ...]
     lines_hidden: int
-
-
-def side(end: End, commit: Commit | None) -> Facts:
-    """Return what the head of the page says of a side."""
-    if commit is None:
-        here = "files as they lie in the working copy" if end.name == WORKTREE else ""
-        return Facts(end.name, "", here, "")
-    about = f"{iso_time(commit.time)[:16].replace('T', ' ')} · {commit.author}"
-    message = commit.message.strip().partition("\n")[0]
-    return Facts(end.name, short(end.commit), about, message)
-
-
-def facts(old: Commit | None, new: Commit | None) -> tuple[Fact, ...]:
-    """Return the params, metrics and labels of which the sides differ, metrics first."""
-    if old is None or new is None:
-        return ()
-    found = []
-    for kind, before, after in (
-        ("metric", _metrics(old), _metrics(new)),
-        ("param", old.params, new.params),
-        ("label", old.labels, new.labels),
-    ):
-        for key in sorted(before.keys() | after.keys()):
-            one, two = before.get(key), after.get(key)
-            if one != two:
-                change = ""
-                if kind == "metric" and isinstance(one, float) and isinstance(two, float):
-                    change = f"{'+' if two > one else '−'}{figure(abs(two - one))}"  # noqa: RUF001
-                found.append(Fact(kind, key, _value(one), _value(two), change))
-    return tuple(found[:MOST_ENTRIES])
-
-
-def _metrics(commit: Commit) -> dict[str, float]:
-    return {item.key: item.value for item in commit.metrics}
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "–"  # noqa: RUF001
-    if isinstance(value, bool):
-        return str(value).lower()
-    return number(value) if isinstance(value, float) else str(value)
 
 
 def headline(result: DiffResult) -> str:
@@ -267,8 +191,8 @@ def _section(place: int, file: FileDiff, room: int, *, few: bool) -> Section:
         measured = [item.weights for item in file.tensors.changed if item.weights]
         held = [item.histogram for item in measured if item.histogram]
         drawn = histogram.picture(summed(held)) if held else None
-        structure = list(_structure(file.tensors))
-    operators = list(_operators(file))
+        structure = list(structure_of(file.tensors))
+    operators = list(operators_of(file))
     fields = [*file.header, *(file.fields or ())]
     if file.graph is not None:
         fields += file.graph.properties
@@ -431,86 +355,6 @@ def _spark(item: ChangedTensor) -> str:
     for bar in drawn.bars:
         heights[round(bar.x * len(heights))] = (bar.up, bar.down)
     return histogram.path(heights, *SPARK)
-
-
-def _structure(tensors: TensorDiff) -> Iterator[Entry]:
-    for gone in tensors.removed:
-        yield Entry("-", "removed", gone.name, _kind(gone.dtype, gone.shape), "", "")
-    for new in tensors.added:
-        yield Entry("+", "added", "", "", new.name, _kind(new.dtype, new.shape))
-    for moved in tensors.renamed:
-        kind = _kind(moved.dtype, moved.shape)
-        yield Entry(">", "renamed, equal words", moved.old_name, kind, moved.name, kind)
-    for item in tensors.changed:
-        if item.old_name is not None:
-            kind = _kind(item.dtype, item.shape)
-            yield Entry(">", "renamed and changed", item.old_name, kind, item.name, kind)
-    for other in (*tensors.reshaped, *tensors.recast):
-        yield Entry(
-            "~",
-            _recoded(other),
-            other.old_name or other.name,
-            _kind(other.old_dtype, other.old_shape),
-            other.name,
-            _kind(other.new_dtype, other.new_shape),
-        )
-
-
-def _kind(dtype: str, shape: tuple[int, ...]) -> str:
-    return f"{dtype} [{', '.join(map(str, shape))}]"
-
-
-def _recoded(item: Recoded) -> str:
-    parts = []
-    if item.transposed:
-        parts.append("transposed" if item.cast else "transposed, equal words")
-    elif item.old_shape != item.new_shape:
-        if item.same_words:
-            parts.append("reshaped, equal words")
-        else:
-            parts.append(_growth(item.growth) if item.growth else "reshaped")
-    if item.old_dtype != item.new_dtype:
-        parts.append(_cast(item.cast) if item.cast else "recast")
-    return "; ".join(parts) or "recast"
-
-
-def _growth(growth: Growth) -> str:
-    noun = {0: "row", 1: "column"}.get(growth.axis, f"slice of axis {growth.axis}")
-    verb = "more" if growth.added >= 0 else "fewer"
-    text = f"{abs(growth.added):,} {verb} {noun}{'' if abs(growth.added) == 1 else 's'}"
-    if growth.changed is None:
-        return text
-    rest = "the rest equal" if not growth.changed else f"{growth.changed:,} of the rest changed"
-    return f"{text}, {rest}"
-
-
-def _cast(cast: Cast) -> str:
-    text = {
-        "exact": "cast, every value kept",
-        "rounded": "cast, rounding only",
-        "truncated": "cast, lower bits dropped",
-        "quantised": "quantised",
-        "dequantised": "dequantised",
-        "changed": f"cast of changed values: {cast.differing:,} of {cast.elements:,} differ",
-    }[cast.kind]
-    error = cast.relative_l2
-    return f"{text}, relative error {figure(error)}" if error else text
-
-
-def _operators(file: FileDiff) -> Iterator[Entry]:
-    if file.graph is None:
-        return
-    for gone in file.graph.removed:
-        yield Entry("-", "removed", gone.op, gone.name or gone.scope, "", "")
-    for new in file.graph.added:
-        yield Entry("+", "added", "", "", new.op, new.name or new.scope)
-    for both in file.graph.changed:
-        reasons = [f"{len(both.attributes)} attributes"] * bool(both.attributes)
-        reasons += ["rewired"] * both.rewired
-        yield Entry(
-            "~", ", ".join(reasons) or "changed", both.old.op, both.old.name, both.new.op,
-            both.new.name,
-        )  # fmt: skip
 
 
 def _lines(text: str) -> Iterator[Line]:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mvc.diff.results import DiffRequest, TensorDiff
-from mvc.diff.structure import Recoded
 from mvc.diff.transposed import is_transposed
 from mvc.ops.diff_files import diff_files
 from tests.diff.sources import noise, source
@@ -99,10 +98,3 @@ def test_only_the_transpose_is_the_transpose(matrix: np.ndarray, turn: bool) -> 
     found = is_transposed(source({"w": matrix}).get("w"), source({"w": other}).get("w"))
     alike = other.tobytes() == matrix.tobytes() or min(matrix.shape) < 2
     assert found == (np.array_equal(other, matrix.T) and not alike)
-
-
-def test_a_transposed_tensor_says_so_in_the_structure() -> None:
-    item = Recoded("w", "float32", "float32", (2, 2), (2, 2), 16, transposed=True)
-    from mvc.web.diff_view import _recoded
-
-    assert _recoded(item) == "transposed, equal words"
