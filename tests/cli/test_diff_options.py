@@ -60,8 +60,9 @@ def test_only_tensors_with_such_names_are_compared(two: Console) -> None:
     ]
     value = two("diff", "HEAD~1", "HEAD", "--json", "--tensor", "*.bias").json
     assert [file["path"] for file in value["files"]] == ["model.st"]
-    assert two("diff", "HEAD~1", "HEAD", "--tensor", "nothing*").out == ""
-    assert two("diff", "HEAD~1", "HEAD", "--exit-code", "--tensor", "nothing*").code == 0
+    done = two("diff", "HEAD~1", "HEAD", "--exit-code", "--tensor", "nothing*", code=3)
+    assert done.out == ""
+    assert "hint: `mvc show HEAD~1:model.st` lists tensors" in done.err
     assert two("diff", "HEAD~1", "HEAD", "--name-only", "--tensor", "*.bias").lines == ["model.st"]
 
 
