@@ -137,7 +137,11 @@ class Session:
         """Print a value as JSON."""
         import json
 
-        json.dump(value, sys.stdout, indent=2, ensure_ascii=not _unicode(sys.stdout))
+        from mvc.base.escape import escaped_json
+
+        encoder = json.JSONEncoder(indent=2, ensure_ascii=not _unicode(sys.stdout))
+        for piece in encoder.iterencode(value):
+            sys.stdout.write(escaped_json(piece))
         sys.stdout.write("\n")
 
     def page(self, lines: Iterable[str]) -> None:

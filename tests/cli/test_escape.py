@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvc.cli.escape import escaped, escaped_lines
+from mvc.base.escape import escaped, escaped_json, escaped_lines
 from tests.cli.console import Console
 
 
@@ -23,6 +24,13 @@ def test_ordinary_text_of_any_language_stays() -> None:
 
 def test_a_message_keeps_its_lines() -> None:
     assert escaped_lines("one\ntwo\x1b\n\tthree\n") == ["one", "two\\x1b", "    three"]
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_escaped_json_means_the_same_and_is_obeyed_by_no_terminal(text: str) -> None:
+    shown = escaped_json(json.dumps({text: [text]}, indent=2, ensure_ascii=False))
+    assert json.loads(shown) == {text: [text]}
+    assert escaped(shown.replace("\n", "")) == shown.replace("\n", "")
 
 
 @given(st.text(st.characters(exclude_categories=[])))
