@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mvc.base.errors import FormatError, MvcError, NotFoundError, UsageError
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
 from mvc.cli.session import Session
 from mvc.objects.history import Metric, Scalar
 from mvc.repo.config import parse_value

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from mvc.base.errors import MvcError
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
 from mvc.cli.group import mvc
 
 PROGRAM = "mvc"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from mvc.base import fileio
 from mvc.base.errors import NotFoundError, UsageError
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
+from mvc.base.wording import size
 from mvc.cli.session import Session
-from mvc.cli.wording import size
 
 if TYPE_CHECKING:
     from mvc.objects.history import Commit

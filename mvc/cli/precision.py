@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from mvc.base.dtypes import REDUCED_BITS, check_precision
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
+from mvc.base.wording import counted
 from mvc.cli.session import Session
-from mvc.cli.wording import counted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _SHOWN = 3

@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mvc.base.errors import NegativeAnswer
+from mvc.base.escape import escaped
 from mvc.base.ids import ObjectId
-from mvc.cli.escape import escaped
+from mvc.base.wording import counted, short
+from mvc.base.wording import size as sized
 from mvc.cli.session import Session
 from mvc.cli.shapes import hexed
-from mvc.cli.wording import counted, short
-from mvc.cli.wording import size as sized
 from mvc.repo.refs import short as called
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 
-from mvc.cli.escape import escaped
-from mvc.cli.wording import counted, short
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.ops.drift import Drifted, DriftResult, Layer, Metric, by_distance, outliers, value
 
 BLOCKS = "▁▂▃▄▅▆▇█"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mvc.base.escape import escaped, escaped_lines
 from mvc.base.ids import ObjectId
-from mvc.cli.escape import escaped, escaped_lines
+from mvc.base.wording import local_time, number, short
 from mvc.cli.render_signature import Judge, sentence
 from mvc.cli.session import Session
-from mvc.cli.wording import local_time, number, short
 from mvc.objects.history import Commit
 from mvc.repo.history import Version
 

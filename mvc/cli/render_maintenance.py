@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mvc.cli.wording import counted, size
+from mvc.base.wording import counted, size
 
 if TYPE_CHECKING:
     from mvc.cli.session import Session

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.cli.session import Session
-from mvc.cli.wording import counted, short
 from mvc.ops.merge_result import Dispute, MergedFile, MergeResult
 
 SHOWN = 30

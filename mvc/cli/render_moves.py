@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.cli.precision import note_reduced
 from mvc.cli.session import Session
-from mvc.cli.wording import counted, short
 from mvc.ops.checkout import SwitchResult
 from mvc.ops.restore import RestoreResult
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from mvc.base.escape import escaped
 from mvc.base.ids import ObjectId
-from mvc.cli.escape import escaped
+from mvc.base.wording import counted, local_time, percent, short, size
 from mvc.cli.render_log import Lines, indented
 from mvc.cli.session import Session
-from mvc.cli.wording import counted, local_time, percent, short, size
 from mvc.objects.history import Commit
 from mvc.ops.log import decorations
 from mvc.ops.ls_tree import Row

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mvc.cli.escape import escaped
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, percent, short, size
 from mvc.cli.render_maintenance import trade
 from mvc.cli.render_show import table
-from mvc.cli.wording import counted, percent, short, size
 from mvc.ops.stats import Stats
 from mvc.ops.tensor_stats import TensorStats, TensorUse
 from mvc.repo.holdings import Cause

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mvc.base.escape import escaped
 from mvc.base.ids import ObjectId
-from mvc.cli.escape import escaped
-from mvc.cli.wording import counted, iso_time, short
+from mvc.base.wording import counted, iso_time, short
 from mvc.ops.lineage import Lineage, Node
 
 FEW = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mvc.cli.escape import escaped
-from mvc.cli.wording import counted
+from mvc.base.escape import escaped
+from mvc.base.wording import counted
 
 if TYPE_CHECKING:
     from mvc.cli.session import Session

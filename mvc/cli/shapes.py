@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mvc.base.ids import ObjectId
+from mvc.base.wording import iso_time
 from mvc.cli.render_signature import Judge
 from mvc.cli.render_signature import shape as verdict
-from mvc.cli.wording import iso_time
 from mvc.objects.history import ED25519
 from mvc.ops.ls_tree import Row
 from mvc.ops.show import Shown, ShownBlob, ShownCheckpoint, ShownCommit, TensorRow

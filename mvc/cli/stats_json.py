@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mvc.base.wording import iso_time
 from mvc.cli.shapes import hexed
-from mvc.cli.wording import iso_time
 from mvc.ops.stats import Stats, VersionStats
 from mvc.ops.tensor_stats import TensorPlace, TensorStats, TensorUse
 from mvc.repo.holdings import Tally

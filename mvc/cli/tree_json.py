@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mvc.cli.wording import iso_time
+from mvc.base.wording import iso_time
 from mvc.ops.lineage import Lineage, Node
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from mvc.base.errors import UsageError
+from mvc.base.wording import counted, iso_time, number, size
 from mvc.cli.arguments import parse_labels, parse_metric, parse_metrics, parse_params
-from mvc.cli.wording import counted, iso_time, number, parse_time, size
+from mvc.cli.times import parse_time
 from mvc.objects.history import Metric
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import counted
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted
 
 
 @click.command("add", epilog=examples("mvc add model.safetensors", "mvc add ."))

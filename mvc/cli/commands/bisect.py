@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
 from mvc.cli.arguments import WithPaths, examples, json_option, paths_after_dashes
 from mvc.cli.complete import revisions
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import short
 from mvc.cli.arguments import examples, json_option, note_ambiguous
 from mvc.cli.complete import branches as offered
-from mvc.cli.escape import escaped
 from mvc.cli.render_tracking import bracketed, followed
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import short
 
 if TYPE_CHECKING:
     from mvc.ops.branch import Branch

@@ -7,9 +7,9 @@ import sys
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples
 from mvc.cli.complete import revisions
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.precision import note_reduced, precision_option
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted, short
 
 
 @click.command(

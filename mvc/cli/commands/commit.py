@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
 from mvc.base.ids import ObjectId
+from mvc.base.wording import counted, short, size
 from mvc.cli.arguments import (
     as_usage,
     examples,
@@ -17,9 +19,7 @@ from mvc.cli.arguments import (
     parse_params,
 )
 from mvc.cli.complete import revisions
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted, short, size
 
 if TYPE_CHECKING:
     from mvc.ops.commit import CommitRequest, CommitResult

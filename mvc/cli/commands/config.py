@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import NotFoundError, UsageError
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import settings as offered
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session, user_config
 from mvc.ops.config import Origin, Settings, doubt, of_repository, of_user, read, write
 from mvc.repo.config import Setting, Value, parse_value

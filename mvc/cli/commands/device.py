@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import NotFoundError
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted, short
 
 
 @click.group("device", epilog=examples("mvc device init cam-07 https://models.example.org/fleet"))

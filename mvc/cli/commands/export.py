@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
+from mvc.base.wording import size as sized
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import revisions
-from mvc.cli.escape import escaped
 from mvc.cli.precision import note_reduced, precision_option
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted, short
-from mvc.cli.wording import size as sized
 
 
 @click.command(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import counted
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
-from mvc.cli.escape import escaped
 from mvc.cli.precision import precision_option
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted
 
 if TYPE_CHECKING:
     from mvc.ops.complete import Completed

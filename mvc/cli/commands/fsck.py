@@ -7,10 +7,10 @@ from dataclasses import asdict
 import click
 
 from mvc.base.errors import IntegrityError
+from mvc.base.escape import escaped
+from mvc.base.wording import counted
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted
 
 
 @click.command(

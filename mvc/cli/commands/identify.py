@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import NegativeAnswer
+from mvc.base.escape import escaped
+from mvc.base.wording import local_time, short
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import local_time, short
 
 
 @click.command(

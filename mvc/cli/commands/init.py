@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import NotFoundError
+from mvc.base.escape import escaped
+from mvc.base.wording import iso_time
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session, user_config
-from mvc.cli.wording import iso_time
 
 if TYPE_CHECKING:
     from mvc.ops.key import Keyring

@@ -20,7 +20,7 @@ from mvc.cli.complete import revisions
 from mvc.cli.render_log import Lines
 from mvc.cli.render_signature import Judge
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import parse_time
+from mvc.cli.times import parse_time
 from mvc.ops.log import LogRequest, decorations, nearest, touched
 from mvc.repo.touching import Touched
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import NegativeAnswer, NotFoundError
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import NegativeAnswer, UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import counted
+from mvc.base.wording import size as sized
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted
-from mvc.cli.wording import size as sized
 
 if TYPE_CHECKING:
     from mvc.ops.offload import OffloadResult, Place

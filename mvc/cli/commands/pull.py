@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
-from mvc.cli.escape import escaped
 from mvc.cli.precision import note_reduced
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted, short
 
 
 @click.command(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import remotes as offered
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -105,10 +105,10 @@ def command(
 
 
 def _tell(session: Session, done: PushResult, *, as_json: bool) -> None:
+    from mvc.base.wording import counted
+    from mvc.base.wording import size as sized
     from mvc.cli.remoting import moved, row, traffic
     from mvc.cli.shapes import hexed
-    from mvc.cli.wording import counted
-    from mvc.cli.wording import size as sized
     from mvc.repo.refs import short
 
     if as_json:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from mvc.base.escape import escaped
 from mvc.base.ids import ObjectId
+from mvc.base.wording import SHORT, iso_time, local_time, short
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import branches
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 from mvc.cli.shapes import hexed
-from mvc.cli.wording import SHORT, iso_time, local_time, short
 
 
 @click.command("reflog", epilog=examples("mvc reflog", "mvc reflog main -n 5"))

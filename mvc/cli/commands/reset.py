@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import short
 from mvc.cli.arguments import examples, files_meant, json_option
 from mvc.cli.complete import revisions
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import short
 
 
 @click.command("reset", epilog=examples("mvc reset HEAD~1", "mvc reset --hard v1.0"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.wording import short as shortened
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import revisions
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import short as shortened
 
 
 @click.command(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 

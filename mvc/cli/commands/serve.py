@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
 from mvc.cli.arguments import examples
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from mvc.base.escape import escaped
+from mvc.base.wording import counted, short
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import revisions
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import counted, short
 
 
 @click.command(

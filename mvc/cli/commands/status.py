@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvc.base.escape import escaped
+from mvc.base.wording import short
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.render_tracking import followed, standing
 from mvc.cli.render_under_way import under_way_lines, under_way_shape
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import short
 
 if TYPE_CHECKING:
     from mvc.ops.status import StatusResult

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
 from mvc.base.ids import ObjectId
+from mvc.base.wording import iso_time, short
 from mvc.cli.arguments import as_usage, examples, json_option, note_ambiguous
 from mvc.cli.complete import tags as offered
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import iso_time, short
 
 
 @click.command(

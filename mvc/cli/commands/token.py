@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvc.base.errors import UsageError
+from mvc.base.escape import escaped
+from mvc.base.wording import iso_time
 from mvc.cli.arguments import examples, json_option
-from mvc.cli.escape import escaped
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import iso_time
 
 if TYPE_CHECKING:
     from mvc.sync.tokens import Token

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from mvc.base.wording import short
 from mvc.cli.arguments import examples, json_option
 from mvc.cli.complete import revisions
 from mvc.cli.render_signature import EXIT_CODES, sentence, shape
 from mvc.cli.session import Session, pass_session
-from mvc.cli.wording import short
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""Sizes, times, counts and ids as people read them, and as JSON has them."""
+"""Points in time as people write them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ import re
 import time
 
 from mvc.base.errors import UsageError
-from mvc.base.wording import SHORT, counted, iso_time, local_time, number, percent, short, size
-
-__all__ = [
-    "SHORT",
-    "counted",
-    "iso_time",
-    "local_time",
-    "number",
-    "parse_time",
-    "percent",
-    "short",
-    "size",
-]
 
 _AGO = re.compile(r"(\d{1,6})[ .]?(second|minute|hour|day|week|month|year)s?([ .]ago)?", re.ASCII)
 _DATE = re.compile(
