@@ -125,7 +125,8 @@ def test_head_is_at_a_branch_that_exists_wherever_a_renaming_stops(
         original(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(repo.refs, step, stopped)
+    *where, name = step.split(".")
+    monkeypatch.setattr(repo.refs if not where else getattr(repo.refs, *where), name, stopped)
     with pytest.raises(KeyboardInterrupt):
         branch.rename(repo, None, "trunk")
     assert repo.head_commit() == head
@@ -198,7 +199,7 @@ def test_a_branch_is_made_without_reading_the_others(
     assert "refs/heads/first" not in read
 
 
-@pytest.mark.parametrize("step", ["_log", "set_head", "update"])
+@pytest.mark.parametrize("step", ["_logs.move", "set_head", "update"])
 def test_no_log_is_lost_wherever_a_renaming_stops(
     repo: Repository, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -207,7 +208,8 @@ def test_no_log_is_lost_wherever_a_renaming_stops(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(repo.refs, step, stopped)
+    *where, name = step.split(".")
+    monkeypatch.setattr(repo.refs if not where else getattr(repo.refs, *where), name, stopped)
     with pytest.raises(KeyboardInterrupt):
         branch.rename(repo, None, "trunk")
     monkeypatch.undo()
