@@ -10,7 +10,7 @@ from posixpath import normpath
 from typing import Any
 
 from mvc.base.errors import UsageError
-from mvc.ops.token_files import token_of
+from mvc.ops.token_files import given, token_of
 from mvc.repo import remotes
 from mvc.repo.config import Config
 from mvc.repo.remotes import Remote
@@ -60,7 +60,7 @@ def located(url: str, here: Path | None) -> Address:
 @contextmanager
 def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
     """Open a link to a remote for as long as the block lasts."""
-    token = access.token or token_of(repo, remote)
+    token = given(access.token, remote.url) if access.token else token_of(repo, remote)
     settings = Settings(
         here=repo.worktree or repo.folder,
         who=_who(repo),
@@ -77,7 +77,8 @@ def opened(repo: Repository, remote: Remote, access: Access) -> Iterator[Link]:
 def opened_outside(url: str, environment: Environment, access: Access) -> Iterator[Link]:
     """Open a link where there is no repository here; only the user's settings count."""
     config = Config(None, environment.user_config)
-    settings = Settings(here=access.here, environment=environment, token=access.token)
+    token = given(access.token, url) if access.token else None
+    settings = Settings(here=access.here, environment=environment, token=token)
     with _connected(url, settings, config, access, None) as link:
         yield link
 

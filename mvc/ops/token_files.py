@@ -54,6 +54,21 @@ def token_of(repo: Repository, remote: Remote) -> str | None:
     raise NotAllowedError(f"the token is for {' and '.join(servers)}, not for {server}", hint=hint)
 
 
+def given(text: str, url: str) -> str:
+    """Return a token that was given as text: alone, or as the whole content of a token file.
+
+    Raises NotAllowedError where that says it is for other servers; UsageError.
+    """
+    token, servers = _parsed(text, "MVC_TOKEN")
+    server = origin(url)
+    if servers and server is not None and server not in servers:
+        raise NotAllowedError(
+            f"the token in MVC_TOKEN is for {' and '.join(servers)}, not for {server}",
+            hint="`mvc token create` at that server makes one for it",
+        )
+    return token
+
+
 def bind(repo: Repository, token_file: str, url: str) -> None:
     """Write into a token file which server it is for, if its owner names both."""
     server = origin(url)
@@ -75,7 +90,7 @@ def keep(repo: Repository, remote: str, token: str, url: str) -> str:
     path = repo.folder / FOLDER / remote
     fileio.make_dirs(path.parent)
     server = origin(url)
-    text = check_token(token) + "\n" + (f"{_FOR}{server}\n" if server else "")
+    text = given(token, url) + "\n" + (f"{_FOR}{server}\n" if server else "")
     fileio.write_file(path, text.encode(), repo.scratch / "values", private=True)
     return str(path.relative_to(repo.worktree or repo.folder))
 
@@ -95,11 +110,16 @@ def _read(repo: Repository, token_file: str) -> tuple[str, tuple[str, ...]]:
             f"the token file {token_file} can be read by others",
             hint=f"`chmod 600 {token_file}` mends that",
         )
-    token, *lines = fileio.read_bytes(path, MAX_TOKEN).decode("utf-8", "replace").split("\n")
+    text = fileio.read_bytes(path, MAX_TOKEN).decode("utf-8", "replace")
+    return _parsed(text, f"the token file {token_file}")
+
+
+def _parsed(text: str, where: str) -> tuple[str, tuple[str, ...]]:
+    token, *lines = text.split("\n")
     found = [line.strip() for line in lines if line.strip()]
     if not all(line.startswith(_FOR) for line in found):
         raise UsageError(
-            f"the token file {token_file} has lines that say nothing",
+            f"{where} has lines that say nothing",
             hint=f"the first line is the token, others are as `{_FOR}https://models.example.org`",
         )
     return check_token(token), tuple(_origin_of(line.removeprefix(_FOR)) for line in found)

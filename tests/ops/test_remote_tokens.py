@@ -8,9 +8,9 @@ import pytest
 
 from mvc.base.errors import NotAllowedError, UsageError
 from mvc.ops.device import init as device
-from mvc.ops.links import Access, opened
+from mvc.ops.links import Access, opened, opened_outside
 from mvc.ops.remote import add, set_url
-from mvc.ops.token_files import token_of
+from mvc.ops.token_files import given, token_of
 from mvc.repo import remotes
 from mvc.repo.repository import Repository
 from mvc.sync.http_link import HttpSettings
@@ -187,3 +187,25 @@ def test_a_remote_of_another_name_has_its_token_still(
     assert repo.config.text("remote.origin.token_origin") == "https://centre.example:443"
     assert repo.config.text("remote.first.token_origin") is None
     assert reach(repo) == "reached"
+
+
+def test_the_content_of_a_token_file_is_taken_as_a_token_too(
+    repo: Repository, made: list[HttpSettings]
+) -> None:
+    add(repo, "origin", HERE)
+    text = "mvc_secret\nfor https://centre.example\n"
+    assert reach(repo, Access(token=text)) == "reached"
+    assert [item.token for item in made] == ["mvc_secret"]
+    assert "is for https://centre.example:443, not for" in reach_of(repo, ELSEWHERE, text)
+    with pytest.raises(UsageError, match="MVC_TOKEN has lines"):
+        given("mvc_secret\nelse\n", HERE)
+    assert len(made) == 1
+
+
+def reach_of(repo: Repository, url: str, token: str) -> str:
+    with (
+        pytest.raises(NotAllowedError) as caught,
+        opened_outside(url, repo.environment, Access(token=token)) as link,
+    ):
+        link.ask(RefsRequest(("refs/",)))
+    return caught.value.message
