@@ -97,9 +97,9 @@ class _Section:
 def lines(found: DriftResult, metric: Metric, sheet: Sheet, *, by_name: bool) -> Iterator[str]:
     """Yield the heat map, then what stands out."""
     count = counted(len(found.versions), "version")
-    yield sheet.style(
-        f"{count} from {escaped(found.base_name)} ({short(found.base)}), {WORDS[metric]}", "dim"
-    )
+    name, commit = escaped(found.base_name), short(found.base)
+    base = name if name == commit else f"{name} ({commit})"
+    yield sheet.style(f"{count} from {base}, {WORDS[metric]}", "dim")
     order = list(by_distance(found, metric))
     if by_name:
         order.sort(key=lambda item: item.name)

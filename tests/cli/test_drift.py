@@ -147,3 +147,11 @@ def test_hostile_names_are_escaped(mvc: Console) -> None:
     assert "\\x1b[31mred\\n" in out
     assert "\x1b" not in out
     assert "\u202e" not in out
+
+
+def test_a_base_that_nothing_names_is_told_once(fleet: Console) -> None:
+    fleet("tag", "-d", "v1.0")
+    fleet("commit", "-m", "main goes on", "--allow-empty")
+    base = fleet("rev-parse", "main~1").out[:10]
+    found = fleet("drift", "devices/car-0", "devices/car-1").lines[0]
+    assert found == f"2 versions from {base}, relative L2"
