@@ -6,17 +6,15 @@ test, so a search goes on after whatever ended the process.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from mvc.base import fileio
-from mvc.base.errors import FormatError, IntegrityError, NotFoundError
+from mvc.base.errors import FormatError, IntegrityError
 from mvc.base.ids import ObjectId, parse_id
 from mvc.repo.repository import Repository
+from mvc.repo.state_file import StateFile
 
-NAME = "bisect"
-MAX_FILE = 64 << 20
+_FILE = StateFile("bisect", 64 << 20, "what was found out", " and begin again")
 VERSION = 1
 
 Verdict = Literal["good", "bad", "skip"]
@@ -74,38 +72,22 @@ class Bisecting:
 
 def load(repo: Repository) -> Bisecting | None:
     """Return the search under way, None if there is none. Raises IntegrityError."""
-    path = repo.folder / NAME
-    if fileio.stat_file(path) is None:
-        return None
-    try:
-        data = fileio.read_bytes(path, MAX_FILE)
-    except NotFoundError:
-        return None
-    try:
-        return _unpacked(json.loads(data))
-    except (FormatError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{path} is damaged: nobody knows what was found out",
-            hint=f"remove {path} and begin again",
-        ) from error
+    return _FILE.read(repo, _unpacked)
 
 
 def under_way(repo: Repository) -> bool:
     """Tell whether there is a search under way, without reading what is known of it."""
-    return fileio.stat_file(repo.folder / NAME) is not None
+    return _FILE.exists(repo)
 
 
 def save(repo: Repository, found: Bisecting) -> None:
     """Write durably what is known, in one step."""
-    staging = repo.scratch / NAME
-    fileio.clear(staging)
-    data = json.dumps(_packed(found)).encode()
-    fileio.write_file(repo.folder / NAME, data, staging)
+    _FILE.write(repo, _packed(found))
 
 
 def clear(repo: Repository) -> None:
     """Say durably that no search is under way."""
-    fileio.remove(repo.folder / NAME)
+    _FILE.clear(repo)
 
 
 def reached(repo: Repository) -> list[ObjectId]:

@@ -8,21 +8,24 @@ working copy as it was, or a file from which either way can be taken (docs/archi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mvc.base import fileio
-from mvc.base.errors import FormatError, IntegrityError, NegativeAnswer, NotFoundError
+from mvc.base.errors import FormatError, NegativeAnswer
 from mvc.base.ids import ObjectId, parse_id
 from mvc.objects.history import Scalar
 from mvc.objects.tree import Entry, EntryKind
 from mvc.repo.names import split_path
 from mvc.repo.repository import Repository
+from mvc.repo.state_file import StateFile
 
-NAME = "merge"
-MAX_FILE = 256 << 20
+_FILE = StateFile(
+    "merge",
+    256 << 20,
+    "what was being merged",
+    ", then `mvc reset --hard HEAD` brings the files back",
+)
 VERSION = 1
 VERBS = ("merge", "cherry-pick", "revert")
 
@@ -132,33 +135,17 @@ class Merging:
 
 def load(repo: Repository) -> Merging | None:
     """Return what is under way, None if nothing is. Raises IntegrityError."""
-    path = repo.folder / NAME
-    if fileio.stat_file(path) is None:
-        return None
-    try:
-        data = fileio.read_bytes(path, MAX_FILE)
-    except NotFoundError:
-        return None
-    try:
-        return _unpacked(json.loads(data))
-    except (FormatError, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"{path} is damaged: nobody knows what was being merged",
-            hint=f"remove {path}, then `mvc reset --hard HEAD` brings the files back",
-        ) from error
+    return _FILE.read(repo, _unpacked)
 
 
 def save(repo: Repository, found: Merging) -> None:
     """Write durably what is under way, in one step."""
-    staging = repo.scratch / NAME
-    fileio.clear(staging)
-    data = json.dumps(_packed(found), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    fileio.write_file(repo.folder / NAME, data, staging)
+    _FILE.write(repo, _packed(found))
 
 
 def clear(repo: Repository) -> None:
     """Say durably that nothing is under way."""
-    fileio.remove(repo.folder / NAME)
+    _FILE.clear(repo)
 
 
 def refuse(repo: Repository, what: str) -> None:
