@@ -9,6 +9,7 @@ from typing import Literal
 from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.repo import bisecting, history, revisions
 from mvc.repo.bisecting import Bisecting, Mark, Verdict
 from mvc.repo.halving import Suspects, choose
@@ -150,7 +151,7 @@ def _fork(repo: Repository, known: Bisecting, bad: ObjectId) -> ObjectId | None:
             raise _unrelated(repo, good, bad)
         for base in bases:
             if base == bad:
-                raise _contradiction(bad, f"bad, but {_short(good)}, which comes from it, is good")
+                raise _contradiction(bad, f"bad, but {short(good)}, which comes from it, is good")
             if base not in fine and base not in known.skipped:
                 return base
     return None
@@ -227,16 +228,12 @@ def _go(repo: Repository, known: Bisecting, step: Step, progress: Progress) -> S
 
 def _contradiction(item: ObjectId, why: str) -> NegativeAnswer:
     return NegativeAnswer(
-        f"{_short(item)} is {why}", hint="`mvc bisect log` shows what was said, `reset` forgets it"
+        f"{short(item)} is {why}", hint="`mvc bisect log` shows what was said, `reset` forgets it"
     )
 
 
 def _unrelated(repo: Repository, good: ObjectId, bad: ObjectId) -> NegativeAnswer:
-    message = f"{_short(good)} and {_short(bad)} have no version in common"
+    message = f"{short(good)} and {short(bad)} have no version in common"
     if repo.shallow.commits():
         return NegativeAnswer(message, hint="`mvc fetch --unshallow` brings older versions")
     return NegativeAnswer(message, hint="the good version must be one that the bad one came from")
-
-
-def _short(item: ObjectId) -> str:
-    return item.hex()[:10]

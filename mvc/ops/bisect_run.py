@@ -10,6 +10,7 @@ from typing import Protocol
 from mvc.base.errors import NegativeAnswer, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.ops.bisect import Step, evaluated, with_mark
 from mvc.repo import bisecting, revisions
 from mvc.repo.bench import Bench
@@ -151,7 +152,7 @@ def _verdict(code: int, item: ObjectId) -> Verdict:
     else:
         why = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
     raise NegativeAnswer(
-        f"at {item.hex()[:10]} the command {why}; nothing is known from that",
+        f"at {short(item)} the command {why}; nothing is known from that",
         hint="`mvc bisect run` with the same command goes on, `mvc bisect reset` gives up",
     )
 
@@ -171,7 +172,7 @@ def _agree(repo: Repository, verdict: Verdict, item: ObjectId, code: int) -> Non
     found = _verdict(code, item)
     if found != verdict:
         raise NegativeAnswer(
-            f"{item.hex()[:10]} was given as {verdict}, but the command, which ended with"
+            f"{short(item)} was given as {verdict}, but the command, which ended with"
             f" {code} there, calls it {found if found != 'skip' else 'untestable'}",
             hint="run the command by hand in a folder made by `mvc export`"
             + ("; `mvc bisect reset` forgets what it said" if bisecting.under_way(repo) else ""),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from mvc.base.errors import MvcError, NotFoundError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.objects.model import Checkpoint, ViewOf
 from mvc.objects.tree import Entry
 from mvc.repo import revisions, trees
@@ -162,13 +163,13 @@ def _check(repo: Repository, commit: ObjectId, specs: Sequence[str], asking: _As
 
             near = get_close_matches(spec, list(_paths(repo, commit)), 1, 0.5)
             raise NotFoundError(
-                f"version {commit.hex()[:10]} has no file {spec[:200]!r}",
+                f"version {short(commit)} has no file {spec[:200]!r}",
                 hint=f"did you mean {near[0]}?" if near else "`mvc ls-tree -r REV` lists its files",
             )
     if specs and not asking.count:
         raise NotFoundError(
-            f"no tensor of version {commit.hex()[:10]} is called like {specs[0][:200]!r}",
-            hint=f"`mvc show {commit.hex()[:10]}:{asking.paths[0]}` lists the tensors",
+            f"no tensor of version {short(commit)} is called like {specs[0][:200]!r}",
+            hint=f"`mvc show {short(commit)}:{asking.paths[0]}` lists the tensors",
         )
 
 

@@ -9,6 +9,7 @@ from mvc.base import fileio
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.diff import contents
 from mvc.diff.asked import check_tensors
 from mvc.diff.results import (
@@ -63,7 +64,7 @@ def versions(
     progress: Progress = SILENT,
 ) -> DiffResult:
     """Return what differs between two commits; `old` is None before the first."""
-    ends = [(End(item.hex()[:10] if item else "", item), item) for item in (old, new)]
+    ends = [(End(short(item) if item else "", item), item) for item in (old, new)]
     before, after = ((end, VersionSide(repo, item)) for end, item in ends)
     return compare(before, after, request, progress)
 

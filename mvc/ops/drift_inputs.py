@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from mvc.base import wording
 from mvc.base.errors import NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.diff.drift import comparable
@@ -73,7 +74,7 @@ def _called(repo: Repository, commit: ObjectId) -> str:
         for name, target in repo.refs.all(prefix).items():
             if revisions.peel(repo, target) == commit:
                 return name.removeprefix(prefix)
-    return commit.hex()[:10]
+    return wording.short(commit)
 
 
 def models_of(repo: Repository, base: ObjectId, chosen: Selection) -> dict[str, Entry]:
@@ -87,7 +88,7 @@ def models_of(repo: Repository, base: ObjectId, chosen: Selection) -> dict[str, 
     if not models:
         raise NotFoundError(
             "the base has no model file" + (" of that name" if files else ""),
-            hint=f"`mvc ls-tree -r {base.hex()[:10]}` lists its files",
+            hint=f"`mvc ls-tree -r {wording.short(base)}` lists its files",
         )
     return models
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.merge.threeway import FilePlan
 from mvc.objects.history import Scalar
 from mvc.ops import merge_result as results
@@ -165,7 +166,7 @@ def _told(inputs: Inputs) -> tuple[str, ...]:
     if len(inputs.bases) > 1:
         told.append(
             f"the lines crossed: of {len(inputs.bases)} common versions "
-            f"{inputs.bases[0].hex()[:10]}, the newest, is the base"
+            f"{short(inputs.bases[0])}, the newest, is the base"
         )
     return tuple(told)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mvc.base import wording
 from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.objects.history import MAX_PARENTS
@@ -154,7 +155,7 @@ def _measured(repo: Repository, given: Given, key: str) -> float:
     if key in commit.params and not values:
         values = [commit.params[key]]
     value = exact[0] if exact else values[0] if len(values) == 1 else None
-    where = f"{given.name[:80]} ({given.commit.hex()[:10]})"
+    where = f"{given.name[:80]} ({wording.short(given.commit)})"
     if len(values) > 1 and not exact:
         raise NotFoundError(
             f"{where} has the metric {key[:80]!r} on several data sets",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mvc.base import fileio
-from mvc.base.errors import UsageError
+from mvc.base.errors import NotFoundError, UsageError
 from mvc.merge.numbers import numbers
 from mvc.merge.strategies import STRATEGIES, Strategy, strategy
 from mvc.merge.threeway import Mode, Rules
@@ -50,7 +50,10 @@ class Rule:
 
 def read_rules(path: Path) -> str:
     """Return the text of a file of rules, or raise UsageError where it makes no sense."""
-    text = fileio.read_bytes(path, MAX_RULES).decode("utf-8", "replace")
+    try:
+        text = fileio.read_bytes(path, MAX_RULES).decode("utf-8", "replace")
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint="docs/merge.md shows such a file") from None
     parse_rules(text, str(path))
     return text
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from mvc.base.errors import NegativeAnswer, NotFoundError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.merge.threeway import FilePlan
 from mvc.objects.history import Scalar
 from mvc.ops import merge_result as results
@@ -210,7 +211,7 @@ def _task(
     scale = settings.get("scale", 1.0)
     assert isinstance(scale, int | float)  # noqa: S101
     base, other = (parent, item) if verb == CHERRY_PICK else (item, parent)
-    name = item.hex()[:10]
+    name = short(item)
     return Task(
         verb,
         base,
@@ -227,7 +228,7 @@ def _parent(repo: Repository, item: ObjectId, settings: Mapping[str, Scalar]) ->
     """Return what the change of a commit is measured from, None for a first commit."""
     commit = repo.commit(item)
     parents = repo.parents(item, commit)
-    name = item.hex()[:10]
+    name = short(item)
     if len(parents) < len(commit.parents):
         raise NotFoundError(
             f"what came before {name} was not fetched",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from mvc.base.errors import LeftOutError, MvcError, UsageError
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
+from mvc.base.wording import short
 from mvc.repo import history, trees
 from mvc.repo.chosen import check_count
 from mvc.repo.remotes import Remote
@@ -133,7 +134,7 @@ def _check_whole(repo: Repository, remote: Remote, scope: Scope) -> None:
     if left:
         version, path = left[0]
         raise LeftOutError(
-            f"{remote.name} has not all of these files: {path} of version {version.hex()[:10]}"
+            f"{remote.name} has not all of these files: {path} of version {short(version)}"
             " is not there",
             hint="what came is kept; `mvc fetch REMOTE` with the same paths asks another one",
         )

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from mvc.base.errors import LeftOutError, MvcError, NegativeAnswer
 from mvc.base.ids import ObjectId
+from mvc.base.wording import short
 from mvc.repo import history, trees
 from mvc.repo.names import clash
 from mvc.repo.repository import Repository
@@ -40,7 +41,7 @@ def take_in(repo: Repository, paths: Iterable[str], beside: Iterable[str]) -> No
             entry = trees.find(repo.store, version.commit.tree, path)
             if entry is not None and (entry.kind == "tree" or not repo.store.contains(entry.id)):
                 raise LeftOutError(
-                    f"{path} is a file of version {version.id.hex()[:10]} that was left out here",
+                    f"{path} is a file of version {short(version.id)} that was left out here",
                     hint=f"`mvc fetch --path {path}` brings it; then commit again",
                 )
     repo.chosen.change([*repo.chosen.patterns, *map(literally, fresh)])

@@ -233,3 +233,11 @@ def test_a_merge_can_be_signed(lines: Console) -> None:
     assert signed["signature"]["key"] == name
     assert len(signed["parents"]) == 2
     assert "not trusted" in lines("verify-commit", "HEAD", code=5).out
+
+
+def test_rules_that_are_not_there_are_told_of_with_where_to_look(mvc: Console) -> None:
+    mvc.write("a.txt", "a")
+    mvc.commit("a")
+    done = mvc("merge", "--rules", "no.toml", "HEAD", code=3)
+    assert "no.toml does not exist" in done.err
+    assert "hint: docs/merge.md" in done.err

@@ -10,6 +10,7 @@ import click
 
 from mvc.base.errors import UsageError
 from mvc.base.escape import escaped
+from mvc.base.wording import short
 from mvc.cli.arguments import WithPaths, examples, json_option, paths_after_dashes
 from mvc.cli.complete import revisions
 from mvc.cli.session import Session, pass_session
@@ -233,7 +234,7 @@ def _report(session: Session, ctx: click.Context, step: Step, *, as_json: bool) 
     elif step.state == "testing":
         session.say(progress_line(step))
         if not step.known.checkout and step.version is not None:
-            name = step.version.id.hex()[:10]
+            name = short(step.version.id)
             session.note(f"hint: `mvc export {name} DIR` writes its files")
     elif step.state == "waiting":
         missing = [name for name in ("good", "bad") if not getattr(step.known, name)]
