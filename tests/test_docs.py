@@ -163,6 +163,8 @@ def test_an_example_that_prints_something_else_is_noticed(tmp_path: Path) -> Non
         ("took 0 B in all", "took 12 B in all", False),
         ("took 980 kB", "took 98 kB", False),
         ("Date: 2025-01-01 10:00:00 +0000", "Date: 2026-12-12 01:01:01 +0200", True),
+        ("made 2025-01-01 by one", "made 2026-12-12 by one", True),
+        ("made 2025-01-01", "made today", False),
         ("a\n...\nb", "a\n1\n2\nb", True),
         ("a\n...\nb", "a\n1\n2\nc", False),
         ("a", "a\nb", False),

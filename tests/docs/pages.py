@@ -38,6 +38,7 @@ USER = '[user]\nname = "Ada Fleet"\nemail = "ada@example.org"\n'
 
 VARIABLE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4}|Z)?)"
+    r"|(?P<date>\b\d{4}-\d\d-\d\d\b)"
     r"|(?P<id>\b(?=[0-9a-f]*[0-9])[0-9a-f]{10,64}\b)"
     r"|(?P<size>\b\d[\d.,]* (?:B|kB|MB|GB|objects)\b)"
 )
