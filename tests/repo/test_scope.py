@@ -31,7 +31,7 @@ def chosen(path: str, *patterns: str) -> bool:
         ("a", ["a/b", "a/b/c"], ["b/a", "ab"]),
         ("a/*.bin", ["a/x.bin", "a/.bin"], ["a/b/x.bin", "x.bin"]),
         ("**/x.bin", ["x.bin", "a/x.bin", "a/b/x.bin"], ["x.bin2"]),
-        ("a/**", ["a/b", "a/b/c"], ["b"]),
+        ("a/**", ["a", "a/b", "a/b/c"], ["b"]),
         ("a/**/z", ["a/z", "a/b/z", "a/b/c/z/y"], ["z", "a/b"]),
         ("**", ["a", "a/b"], []),
         ("[ab]?", ["ax", "by/z"], ["a", "cx"]),
@@ -63,12 +63,12 @@ def test_what_a_pattern_means_is_what_an_expression_says(path: str, pattern: str
 
 def expression(pattern: str) -> str:
     """Return the pattern as a regular expression, written apart from the code."""
-    text = ""
-    for part in pattern.split("/"):
-        text += r"(?:[^/]+/)*" if part == "**" else segment(part) + "/"
-    # What a folder matches means all in it; `**` at the end leaves at least a name.
-    end = r"[^/]+(?:/.*)?" if text.endswith(")*") else ""
-    return text + end if end else text.removesuffix("/") + r"(?:/.*)?"
+    # What a folder matches means all in it, so `**` at the end adds nothing to it.
+    parts = re.sub(r"(/[*]{2})+$", "", pattern).split("/")
+    if parts == ["**"]:
+        return ".*"
+    text = "".join(r"(?:[^/]+/)*" if part == "**" else segment(part) + "/" for part in parts)
+    return text.removesuffix("/") + r"(?:/.*)?"
 
 
 def segment(text: str) -> str:
