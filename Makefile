@@ -8,6 +8,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS   ?= 2
 MODELS ?= .models
 SOURCES := mvc tests examples benchmarks docs
+BUILT   := pyproject.toml setup.py mvc/codec/_kernels.c
 PROSE   := $(wildcard *.md) Makefile .ci/run
 
 .DEFAULT_GOAL := help
@@ -52,6 +53,7 @@ clean:  ## remove everything that was made here, the fetched models included
 	rm -rf $(VENV) $(MODELS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	  .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f mvc/codec/*.so
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -60,12 +62,12 @@ $(VENV)/bin/python:
 	  echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 # What demo and bench need; the stamp of dev covers it as well.
-$(VENV)/.all: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.all: $(BUILT) | $(VENV)/bin/python
 	$(PIP) -e '.[all]'
 	@$(PY) -m compileall -q mvc
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: $(BUILT) | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	@$(PY) -m compileall -q mvc
 	@touch $@ $(VENV)/.all

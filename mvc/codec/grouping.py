@@ -4,9 +4,6 @@ The words of a base say something about the residuals against it: weight decay a
 update relative to the word show in the word's sign, exponent and first mantissa bits. Units whose
 base agrees in these bits are put together and coded as one group. The order costs no bytes, since
 whoever decodes has the base.
-
-Work goes block by block: sorting and gathering 2^16 words stays in the processor's cache, which
-makes both about four times as fast as on a whole chunk. The result does not depend on the blocks.
 """
 
 from __future__ import annotations
@@ -19,25 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvc.base.errors import FormatError
+from mvc.codec import kernels
+from mvc.codec.kernels import Partition
 from mvc.codec.segments import Segment
 
-BLOCK = 1 << 16
-_PLACE_BITS = 24
 MAX_GROUPS = 256
 
 
-class Grouping(Protocol):
+class Grouping(Partition, Protocol):
     """A division of the units of a chunk."""
 
     sizes: tuple[int, ...]
-
-    def gather(self, segment: Segment) -> Segment:
-        """Return the units, group by group; inside a group they keep their order."""
-        ...
-
-    def scatter(self, gathered: Segment) -> Segment:
-        """Undo `gather`."""
-        ...
 
 
 class ByKey:
@@ -48,48 +37,21 @@ class ByKey:
     """
 
     def __init__(self, keys: Segment, values: int, floor: int) -> None:
-        blocks = [
-            keys[start : start + BLOCK].astype(np.intp) for start in range(0, len(keys), BLOCK)
-        ]
-        counts = np.array([np.bincount(block, minlength=values) for block in blocks])
-        table = merged(counts.sum(axis=0), 1 << floor)
+        counts = kernels.chosen.count(keys, values)
+        table = merged(counts, 1 << floor)
         if table[-1] >= MAX_GROUPS:
             raise FormatError("a section has too many groups")
-        groups = table.astype(np.uint32) << np.uint32(_PLACE_BITS)
-        self._orders = [_order(groups[block]) for block in blocks]
         starts = np.flatnonzero(np.diff(table, prepend=-1))
-        matrix = np.add.reduceat(counts, starts, axis=1)
-        self.sizes = tuple(matrix.sum(axis=0).tolist())
-        self._inward = _cuts(matrix, by_block=True)
-        self._outward = _cuts(matrix, by_block=False)
+        self.sizes = tuple(np.add.reduceat(counts, starts).tolist())
+        self._held = kernels.chosen.partition(keys, table.astype(np.uint8), self.sizes)
 
     def gather(self, segment: Segment) -> Segment:
         """Return the units, group by group; inside a group they keep their order."""
-        blocks = np.empty_like(segment)
-        for number, order in enumerate(self._orders):
-            part = slice(number * BLOCK, number * BLOCK + BLOCK)
-            np.take(segment[part], order, out=blocks[part], mode="clip")
-        return np.concatenate([blocks[cut] for cut in self._inward])
+        return self._held.gather(segment)
 
     def scatter(self, gathered: Segment) -> Segment:
         """Undo `gather`."""
-        blocks = np.concatenate([gathered[cut] for cut in self._outward])
-        out = np.empty_like(blocks)
-        for number, order in enumerate(self._orders):
-            part = slice(number * BLOCK, number * BLOCK + BLOCK)
-            out[part][order] = blocks[part]
-        return out
-
-
-def _order(groups: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """Return the places of a block in the order of groups, which stand above the place's bits.
-
-    Numbers that hold both are sorted several times faster than places by their groups.
-    """
-    groups |= np.arange(len(groups), dtype=np.uint32)
-    groups.sort()
-    groups &= np.uint32((1 << _PLACE_BITS) - 1)
-    return groups.astype(np.intp)
+        return self._held.scatter(gathered)
 
 
 class ByColumn:
@@ -127,15 +89,6 @@ def merged(counts: NDArray[np.int64], least: int) -> NDArray[np.intp]:
     marks = np.zeros(len(counts), np.intp)
     marks[starts[1:-1]] = 1
     return np.cumsum(marks)
-
-
-def _cuts(counts: NDArray[np.int64], *, by_block: bool) -> list[slice]:
-    """Return the runs that lead from block order to group order (`by_block`), or back."""
-    source = counts if by_block else counts.T
-    starts = np.cumsum(source).reshape(source.shape) - source
-    ends = starts + source
-    pairs = zip(starts.T.ravel().tolist(), ends.T.ravel().tolist(), strict=True)
-    return [slice(start, end) for start, end in pairs if start != end] or [slice(0, 0)]
 
 
 def boundaries(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -131,11 +131,10 @@ def choose(taken: Segment, level: int, *, entropy: bool) -> tuple[Coding, int]:
 
 
 def _choose_planes(taken: Segment, level: int, *, entropy: bool) -> tuple[Coding, int]:
-    lanes = _lanes(taken)
     limit = NOISE_RATIO * len(taken)
     planes, total = [], 0
     for lane in reversed(range(taken.itemsize)):
-        column = np.ascontiguousarray(lanes[:, lane])
+        column = _column(taken, lane)
         plane, cost = Plane.ZSTD, len(zstd.compress(column.data, level))
         if entropy and taken.itemsize > 1:
             coded = len(pco.compress(column))
@@ -159,10 +158,9 @@ def sample(segment: Segment, units: int) -> Segment:
 
 def sampled(count: int, units: int) -> NDArray[np.intp]:
     """Return the places of the units that `sample` takes of `count`."""
-    places = np.arange(count)
     if count <= units:
-        return places
-    return np.concatenate([places[run] for run in _runs(count, units)])
+        return np.arange(count)
+    return np.concatenate([np.arange(run.start, run.stop) for run in _runs(count, units)])
 
 
 def _runs(count: int, units: int) -> list[slice]:
@@ -171,15 +169,16 @@ def _runs(count: int, units: int) -> list[slice]:
     return [slice(start, start + width) for start in starts]
 
 
-def _lanes(segment: Segment) -> NDArray[np.uint8]:
-    return segment.view(np.uint8).reshape(len(segment), segment.itemsize)
+def _column(segment: Segment, lane: int) -> NDArray[np.uint8]:
+    """Return one byte of each unit, the lowest being 0."""
+    # Shifting is three times as fast as copying every other byte.
+    return (segment >> segment.dtype.type(8 * lane)).astype(np.uint8)
 
 
 def _encode_planes(segment: Segment, coding: Coding) -> bytes:
-    lanes = _lanes(segment)
     parts = []
-    for lane, plane in zip(reversed(range(lanes.shape[1])), coding.planes, strict=True):
-        code, payload = _encode_plane(np.ascontiguousarray(lanes[:, lane]), plane, coding.level)
+    for lane, plane in zip(reversed(range(segment.itemsize)), coding.planes, strict=True):
+        code, payload = _encode_plane(_column(segment, lane), plane, coding.level)
         parts += [_PLANE.pack(code, len(payload)), payload]
     return b"".join(parts)
 
@@ -198,7 +197,7 @@ def _encode_plane(column: NDArray[np.uint8], plane: Plane, level: int) -> tuple[
 
 
 def _decode_planes(body: memoryview, count: int, width: int) -> Segment:
-    out = np.empty((count, width), np.uint8)
+    out = np.zeros(count, UNITS[width])
     at = 0
     for lane in reversed(range(width)):
         if at + _PLANE.size > len(body):
@@ -209,10 +208,10 @@ def _decode_planes(body: memoryview, count: int, width: int) -> Segment:
         if len(payload) != length:
             raise FormatError("a section ends inside a plane")
         at += length
-        out[:, lane] = _decode_plane(code, payload, count)
+        out |= _decode_plane(code, payload, count).astype(out.dtype) << out.dtype.type(8 * lane)
     if at != len(body):
         raise FormatError("a section has bytes behind its last plane")
-    return out.view(UNITS[width]).reshape(count)
+    return out
 
 
 def _decode_plane(code: int, payload: memoryview, count: int) -> Segment:

@@ -28,13 +28,12 @@ def split(data: bytes | bytearray | memoryview, word: int) -> Segments:
     widths = SEGMENTS[word]
     if len(widths) == 1:
         return (np.frombuffer(data, UNITS[word]),)
-    parts = []
-    end = word
-    for width in widths:
-        end -= width
-        lanes = np.frombuffer(data, UNITS[width]).reshape(-1, word // width)
-        parts.append(np.ascontiguousarray(lanes[:, end // width]))
-    return tuple(parts)
+    # Shifting and narrowing words is several times as fast as copying every other unit.
+    words = np.frombuffer(data, UNITS[word])
+    return tuple(
+        (words >> words.dtype.type(shift)).astype(UNITS[width])
+        for width, shift in zip(widths, _shifts(widths), strict=True)
+    )
 
 
 def join(segments: Sequence[Segment], word: int) -> memoryview:
@@ -42,12 +41,15 @@ def join(segments: Sequence[Segment], word: int) -> memoryview:
     widths = SEGMENTS[word]
     if len(widths) == 1:
         return np.ascontiguousarray(segments[0]).view(np.uint8).data
-    out = np.empty(len(segments[0]) * word, np.uint8)
-    end = word
-    for width, segment in zip(widths, segments, strict=True):
-        end -= width
-        out.view(UNITS[width]).reshape(-1, word // width)[:, end // width] = segment
-    return out.data
+    words = np.zeros(len(segments[0]), UNITS[word])
+    for segment, shift in zip(segments, _shifts(widths), strict=True):
+        words |= segment.astype(words.dtype) << words.dtype.type(shift)
+    return words.view(np.uint8).data
+
+
+def _shifts(widths: Sequence[int]) -> list[int]:
+    """Return the place of each segment in a word, in bits from the lowest."""
+    return [8 * sum(widths[number + 1 :]) for number in range(len(widths))]
 
 
 def swapped(data: bytes | memoryview, word: int) -> memoryview:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mvc.codec import kernels
 from mvc.codec.segments import Segment, Segments
 
 KEYS = 256
@@ -42,19 +43,17 @@ class Sizes:
 
     def keys(self, top: Segment) -> Segment:
         """Return the key of each unit of a base's top segment."""
-        rows = np.repeat(np.frombuffer(self.levels, np.uint8), self.columns)
-        return self._keys(top, rows[self.start : self.start + len(top)])
+        return self._keys(top, self.levels, self.columns, self.start)
 
     def keys_at(self, top: Segment, places: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the keys of some units, given their top units and places."""
         rows = np.frombuffer(self.levels, np.uint8)[(places + self.start) // self.columns]
-        return self._keys(top, rows).astype(np.intp)
+        return self._keys(top, rows.tobytes(), 1, 0).astype(np.intp)
 
-    def _keys(self, top: Segment, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        fields = np.minimum(_exponents(top, self.exponent), top.dtype.type(self.reference))
-        below = (self.reference - fields.astype(np.int16)) * OCTAVE
-        keys: NDArray[np.uint8] = np.minimum(levels + below, KEYS - 1).astype(np.uint8)
-        return keys
+    def _keys(self, top: Segment, levels: bytes, columns: int, start: int) -> NDArray[np.uint8]:
+        return kernels.chosen.size_keys(
+            top, levels, columns, start, self.exponent, self.reference, OCTAVE
+        )
 
 
 def measure(

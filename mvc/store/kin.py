@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mvc.base.dtypes import Family
 from mvc.base.ids import ObjectId
 from mvc.codec import plain
-from mvc.codec.delta import ordered
+from mvc.codec.ordering import ordered
 from mvc.codec.segments import Segment
 
 UNITS = 256

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvc.codec import delta
+from mvc.codec import delta, ordering
 from mvc.codec.segments import UNITS, join, split
 from tests.codec.material import SPECIAL, WORDS, same
+
+pytestmark = pytest.mark.usefixtures("each_kernels")
 
 
 @st.composite
@@ -50,7 +52,7 @@ def test_a_rotated_unit_comes_back_with_its_sign(pair: tuple[int, bytes, bytes])
 
 def test_the_order_of_mapped_words_is_that_of_the_floats() -> None:
     values = np.array([-np.inf, -2.5, -1, -1e-40, -0.0, 0.0, 1e-40, 1, 2.5, np.inf], "<f4")
-    mapped = delta.ordered(split(values.tobytes(), 4))
+    mapped = ordering.ordered(split(values.tobytes(), 4))
     whole = np.frombuffer(join(mapped, 4), "<u4")
     assert np.all(np.diff(whole.astype(np.int64)) > 0)
 

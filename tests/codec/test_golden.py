@@ -17,6 +17,8 @@ from tests.codec import golden
 from tests.codec.golden import Golden
 from tests.codec.material import FAMILIES, Case, anatomy
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 ROOT = Path(__file__).parents[2]
 RECORDS = golden.records()
 DIGEST = "fa8ad051b8c0a7ef6baeec5651daf39caad4f22ec9370408547dc52d0d0e81c5"

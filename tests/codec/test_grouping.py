@@ -12,6 +12,8 @@ from mvc.codec.section import BaseBits, Columns, Context
 from mvc.codec.segments import UNITS, Segment
 from tests.codec.material import noise, weights
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 
 def by_base(top: Segment, bits: int, floor: int) -> Grouping:
     return Context(len(top), top).grouping(BaseBits(bits, floor))
@@ -76,22 +78,6 @@ def test_units_of_every_width_come_back_from_their_groups(
     gathered = found.gather(segment)
     assert gathered.dtype == segment.dtype
     assert found.scatter(gathered).tobytes() == segment.tobytes()
-
-
-@pytest.mark.parametrize("block", [1, 100, 4096, 1 << 14, 1 << 17])
-def test_groups_do_not_depend_on_the_blocks_they_are_worked_out_in(
-    monkeypatch: pytest.MonkeyPatch, block: int
-) -> None:
-    count = 70_000 if block > 1 else 9000
-    top = weights(np.random.default_rng(block), count, 2)
-    places = np.arange(count, dtype="<u4")
-    before = by_base(top, 9, 12)
-    expected = before.gather(places)
-    monkeypatch.setattr(grouping, "BLOCK", block)
-    after = by_base(top, 9, 12)
-    assert (after.gather(places) == expected).all()
-    assert (after.scatter(expected) == places).all()
-    assert [*after.sizes] == [*before.sizes]
 
 
 def test_a_whole_chunk_has_at_most_as_many_groups_as_there_may_be() -> None:

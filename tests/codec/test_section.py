@@ -15,6 +15,8 @@ from mvc.codec.segments import UNITS, Segment
 from mvc.codec.sizes import Sizes
 from tests.codec.material import ALONE, anatomy, gathered, noise, palette, repeated, small, weights
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 LENGTH = struct.Struct("<I")
 HEAD = struct.Struct("<BBBB")
 SIZES = struct.Struct("<HIII")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mvc.codec import sizes
 from mvc.codec.segments import Segments, split
+
+pytestmark = pytest.mark.usefixtures("each_kernels")
 
 
 def test_rows_that_changed_more_have_higher_levels() -> None:
