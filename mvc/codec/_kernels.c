@@ -14,9 +14,11 @@
 #endif
 
 /* Raised with every change; mvc/codec/kernels_compiled.py takes no other. */
-#define VERSION 2
+#define VERSION 3
 #define MAX_VALUES 65536
 #define MAX_GROUPS 256
+#define MAX_DIVISOR 32768
+#define MAX_COUNT ((int64_t)1 << 32)
 
 static int fail(const char *message) {
     PyErr_SetString(PyExc_ValueError, message);
@@ -396,6 +398,154 @@ done:
     return answer;
 }
 
+/* Bits are taken from the highest of a byte to the lowest. */
+typedef struct {
+    const uint8_t *bytes;
+    Py_ssize_t at;
+} Bits;
+
+static unsigned take(Bits *bits, int width) {
+    unsigned held = 0;
+    for (; width > 0; width--, bits->at++)
+        held = held << 1 | (bits->bytes[bits->at >> 3] >> (7 - (bits->at & 7)) & 1);
+    return held;
+}
+
+static void put(uint8_t *bytes, Py_ssize_t *at, unsigned held, int width) {
+    for (width--; width >= 0; width--, ++*at)
+        bytes[*at >> 3] |= (uint8_t)((held >> width & 1) << (7 - (*at & 7)));
+}
+
+static int width_of(unsigned divisor) {
+    int width = 0;
+    while (1u << width < divisor)
+        width++;
+    return width;
+}
+
+/* Fill `places` and return how many bytes were read, or -1 where they hold something else. */
+static Py_ssize_t read_places(const uint8_t *body, Py_ssize_t size, Py_ssize_t unary,
+                              unsigned divisor, int64_t limit, int64_t *places, Py_ssize_t ones) {
+    int width = width_of(divisor), fixed = width > 1 ? width - 1 : 0;
+    unsigned cutoff = (1u << width) - divisor;
+    Py_ssize_t found = 0, start = 0, last = -1;
+    Py_ssize_t fixed_size = (ones * fixed + 7) / 8;
+    if (unary > size || fixed_size > size - unary)
+        return -1;
+    for (Py_ssize_t byte = 0; byte < unary; byte++)
+        for (unsigned held = body[byte], bit = 0; held & 0xFF; held <<= 1, bit++)
+            if (held & 0x80) {
+                if (found == ones)
+                    return -1;
+                Py_ssize_t end = byte * 8 + bit;
+                places[found++] = end - start;
+                start = end + 1;
+                last = end;
+            }
+    if (found != ones || unary != (last + 8) / 8)
+        return -1;
+    Bits remainders = {body + unary, 0}, extra = {body + unary + fixed_size, 0};
+    Py_ssize_t room = (size - unary - fixed_size) * 8;
+    int64_t place = -1;
+    for (Py_ssize_t one = 0; one < ones; one++) {
+        unsigned remainder = take(&remainders, fixed);
+        if (width && remainder >= cutoff) {
+            if (extra.at == room)
+                return -1;
+            remainder = (remainder << 1) + take(&extra, 1) - cutoff;
+        }
+        place += places[one] * (int64_t)divisor + remainder + 1;
+        if (place >= limit)
+            return -1;
+        places[one] = place;
+    }
+    return unary + fixed_size + (extra.at + 7) / 8;
+}
+
+static PyObject *golomb_read(PyObject *module, PyObject *args) {
+    Py_buffer body, places;
+    Py_ssize_t unary, count, used = -1;
+    int divisor;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*ninw*:golomb_read", &body, &unary, &divisor, &count, &places))
+        return NULL;
+    Py_ssize_t ones = units(&places, 8);
+    if (ones < 0)
+        goto done;
+    if (unary < 0 || divisor < 1 || divisor > MAX_DIVISOR || count < 0 || count > MAX_COUNT ||
+        ones > count || body.len > MAX_COUNT) {
+        fail("there are no such gaps");
+        goto done;
+    }
+    Py_BEGIN_ALLOW_THREADS;
+    used = read_places(body.buf, body.len, unary, (unsigned)divisor, count, places.buf, ones);
+    Py_END_ALLOW_THREADS;
+    if (used < 0)
+        fail("the bytes hold other gaps");
+    else
+        answer = PyLong_FromSsize_t(used);
+done:
+    PyBuffer_Release(&body);
+    PyBuffer_Release(&places);
+    return answer;
+}
+
+/* The codes of gaps between ascending places, and how many of their bytes are unary. */
+static PyObject *golomb_write(PyObject *module, PyObject *args) {
+    Py_buffer places;
+    int divisor;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*i:golomb_write", &places, &divisor))
+        return NULL;
+    Py_ssize_t ones = units(&places, 8);
+    if (ones < 0)
+        goto done;
+    const int64_t *held = places.buf;
+    if (divisor < 1 || divisor > MAX_DIVISOR || (ones && (held[0] < 0 || held[ones - 1] >= MAX_COUNT))) {
+        fail("there are no such gaps");
+        goto done;
+    }
+    int width = width_of((unsigned)divisor), fixed = width > 1 ? width - 1 : 0;
+    unsigned cutoff = (1u << width) - (unsigned)divisor;
+    Py_ssize_t unary = 0, more = 0;
+    for (Py_ssize_t one = 0; one < ones; one++) {
+        int64_t gap = held[one] - (one ? held[one - 1] : -1) - 1;
+        if (gap < 0 || held[one] >= MAX_COUNT) {
+            fail("places are not in order");
+            goto done;
+        }
+        unary += (Py_ssize_t)(gap / divisor) + 1;
+        more += width && gap % divisor >= cutoff;
+    }
+    Py_ssize_t unary_size = (unary + 7) / 8, fixed_size = (ones * fixed + 7) / 8;
+    Py_ssize_t whole = unary_size + fixed_size + (more + 7) / 8;
+    PyObject *codes = PyBytes_FromStringAndSize(NULL, whole);
+    if (!codes)
+        goto done;
+    uint8_t *out = (uint8_t *)PyBytes_AsString(codes);
+    Py_BEGIN_ALLOW_THREADS;
+    memset(out, 0, (size_t)whole);
+    Py_ssize_t end = 0, at = 0, extra = 0;
+    for (Py_ssize_t one = 0; one < ones; one++) {
+        int64_t gap = held[one] - (one ? held[one - 1] : -1) - 1;
+        unsigned remainder = (unsigned)(gap % divisor);
+        end += (Py_ssize_t)(gap / divisor);
+        put(out, &end, 1, 1);
+        if (!width)
+            continue;
+        int large = remainder >= cutoff;
+        unsigned stored = large ? remainder + cutoff : remainder << 1;
+        put(out + unary_size, &at, stored >> 1, fixed);
+        if (large)
+            put(out + unary_size + fixed_size, &extra, stored & 1, 1);
+    }
+    Py_END_ALLOW_THREADS;
+    answer = Py_BuildValue("(nN)", unary_size, codes);
+done:
+    PyBuffer_Release(&places);
+    return answer;
+}
+
 static PyMethodDef methods[] = {
     {"count", count, METH_VARARGS, NULL},
     {"label", label, METH_VARARGS, NULL},
@@ -404,6 +554,8 @@ static PyMethodDef methods[] = {
     {"top_delta", top_delta, METH_VARARGS, NULL},
     {"low_delta", low_delta, METH_VARARGS, NULL},
     {"size_keys", size_keys, METH_VARARGS, NULL},
+    {"golomb_read", golomb_read, METH_VARARGS, NULL},
+    {"golomb_write", golomb_write, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,7 +2,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-Buffer: TypeAlias = bytes | NDArray[Any]
+Buffer: TypeAlias = bytes | memoryview | NDArray[Any]
 
 VERSION: int
 
@@ -39,3 +39,5 @@ def size_keys(
     keys: Buffer,
     /,
 ) -> None: ...
+def golomb_read(body: Buffer, unary: int, divisor: int, count: int, places: Buffer, /) -> int: ...
+def golomb_write(places: Buffer, divisor: int, /) -> tuple[int, bytes]: ...

@@ -14,15 +14,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvc.base.errors import FormatError
-from mvc.codec import pco
+from mvc.codec import kernels, pco
+from mvc.codec.golomb import Places
 from mvc.codec.segments import UNITS, Segment
 
 MAX_RUNGS = 4
 MAX_DIVISOR = 1 << 15
-_Gaps = NDArray[np.int64]
 
 
 def encode(segment: Segment) -> bytes:
@@ -48,7 +47,7 @@ def decode(body: memoryview, count: int, width: int) -> Segment:
     if not 1 <= rungs <= MAX_RUNGS:
         raise FormatError("a section of gaps has no rungs, or too many")
     body = body[1:]
-    found: list[_Gaps] = []
+    found: list[Places] = []
     for _ in range(rungs):
         places, body = _read_rung(body, len(found[-1]) if found else count)
         found.append(places)
@@ -70,87 +69,33 @@ def decode(body: memoryview, count: int, width: int) -> Segment:
     return out
 
 
-def _rung(places: NDArray[np.intp]) -> bytes:
+def _rung(places: Places) -> bytes:
     if not len(places):
         return _numbers(0, 1, 0)
-    gaps = np.diff(places, prepend=-1) - 1
-    divisor = _divisor(gaps)
-    quotients, remainders = np.divmod(gaps, divisor)
-    ends = np.cumsum(quotients + 1)
-    unary = np.zeros(int(ends[-1]), np.uint8)
-    unary[ends - 1] = 1
-    coded = np.packbits(unary).tobytes()
-    head = _numbers(len(gaps), divisor, len(coded)) + coded
-    if divisor == 1:
-        return head
-    width, cutoff = _truncated(divisor)
-    long = remainders >= cutoff
-    stored = np.where(long, remainders + cutoff, remainders << 1)
-    extra = np.packbits((stored[long] & 1).astype(np.uint8)).tobytes()
-    return head + _packed(stored >> 1, width - 1) + extra
+    divisor = _divisor(places)
+    unary, coded = kernels.chosen.golomb_write(places, divisor)
+    return _numbers(len(places), divisor, unary) + coded
 
 
-def _divisor(gaps: _Gaps) -> int:
+def _divisor(places: Places) -> int:
     """Return the divisor that suits the mean of geometrically distributed gaps."""
-    zero = float(gaps.mean()) / (1 + float(gaps.mean()))
+    mean = (int(places[-1]) + 1 - len(places)) / len(places)
+    zero = mean / (1 + mean)
     if zero <= 0.5:
         return 1
     best = math.ceil(math.log(1 + zero) / -math.log(zero))
     return min(best, MAX_DIVISOR)
 
 
-def _truncated(divisor: int) -> tuple[int, int]:
-    """Return the bits of a long remainder, and how many remainders take a bit less."""
-    width = (divisor - 1).bit_length()
-    return width, (1 << width) - divisor
-
-
-def _packed(numbers: _Gaps, width: int) -> bytes:
-    if width <= 0:
-        return b""
-    wide = numbers.astype(">u2").view(np.uint8).reshape(-1, 2)
-    bits = np.unpackbits(wide, axis=1)[:, 16 - width :]
-    return np.packbits(bits).tobytes()
-
-
-def _read_rung(body: memoryview, count: int) -> tuple[_Gaps, memoryview]:
+def _read_rung(body: memoryview, count: int) -> tuple[Places, memoryview]:
     """Return the places of a rung among `count` units, and what follows it."""
     ones, body = _read_number(body)
     divisor, body = _read_number(body)
-    length, body = _read_number(body)
+    unary, body = _read_number(body)
     if ones > count or not 1 <= divisor <= MAX_DIVISOR:
         raise FormatError("a section of gaps has an impossible rung")
-    width, cutoff = _truncated(divisor)
-    fixed_size = -(-ones * max(0, width - 1) // 8)
-    if len(body) < length + fixed_size:
-        raise FormatError("a section of gaps ends inside a rung")
-    ends = np.flatnonzero(np.unpackbits(np.frombuffer(body[:length], np.uint8)).view(np.bool_))
-    if len(ends) != ones or length != (-(-(int(ends[-1]) + 1) // 8) if ones else 0):
-        raise FormatError("a section of gaps has an impossible rung")
-    if ones == 0:
-        return np.zeros(0, np.int64), body
-    quotients = np.diff(ends, prepend=-1) - 1
-    remainders = _unpacked(body[length:][:fixed_size], ones, width - 1)
-    body = body[length + fixed_size :]
-    long = np.flatnonzero(remainders >= cutoff) if width else np.zeros(0, np.int64)
-    extra_size = -(-len(long) // 8)
-    if len(body) < extra_size:
-        raise FormatError("a section of gaps ends inside a rung")
-    extra = np.unpackbits(np.frombuffer(body[:extra_size], np.uint8), count=len(long))
-    remainders[long] = (remainders[long] << 1) + extra - cutoff
-    places = np.cumsum(quotients * divisor + remainders + 1) - 1
-    if int(places[-1]) >= count:
-        raise FormatError("a section of gaps goes beyond its end")
-    return places, body[extra_size:]
-
-
-def _unpacked(data: memoryview, count: int, width: int) -> _Gaps:
-    if width <= 0:
-        return np.zeros(count, np.int64)
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=count * width).reshape(-1, width)
-    wide = np.zeros((count, 16), np.uint8)
-    wide[:, 16 - width :] = bits
-    return np.packbits(wide, axis=1).view(">u2").reshape(count).astype(np.int64)
+    places, used = kernels.chosen.golomb_read(body, ones, unary, divisor, count)
+    return places, body[used:]
 
 
 def _numbers(*numbers: int) -> bytes:

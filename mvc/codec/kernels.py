@@ -69,6 +69,16 @@ class Kernels(Protocol):
         """Return the keys of `mvc.codec.sizes.Sizes`."""
         ...
 
+    def golomb_write(self, places: NDArray[np.int64], divisor: int) -> tuple[int, bytes]:
+        """Return what `mvc.codec.golomb.write` does; there is at least one place."""
+        ...
+
+    def golomb_read(
+        self, body: memoryview, ones: int, unary: int, divisor: int, count: int
+    ) -> tuple[NDArray[np.int64], int]:
+        """Return what `mvc.codec.golomb.read` does, or raise FormatError."""
+        ...
+
 
 def _choose() -> Kernels:
     try:

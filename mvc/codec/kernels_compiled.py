@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mvc.base.errors import FormatError
 from mvc.codec import _kernels
 from mvc.codec.segments import Segment
 
-if _kernels.VERSION != 2:
+if _kernels.VERSION != 3:
     raise ImportError("the compiled loops are those of another version: install mvc again")
 
 
@@ -73,6 +74,18 @@ class _Kernels:
             _plain(top), top.itemsize, levels, columns, start, exponent, reference, octave, keys
         )
         return keys
+
+    def golomb_write(self, places: NDArray[np.int64], divisor: int) -> tuple[int, bytes]:
+        return _kernels.golomb_write(np.ascontiguousarray(places, np.int64), divisor)
+
+    def golomb_read(
+        self, body: memoryview, ones: int, unary: int, divisor: int, count: int
+    ) -> tuple[NDArray[np.int64], int]:
+        places = np.empty(ones, np.int64)
+        try:
+            return places, _kernels.golomb_read(body, unary, divisor, count, places)
+        except ValueError as error:
+            raise FormatError(f"a section of gaps: {error}") from error
 
 
 def _plain(segment: Segment) -> Segment:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mvc.codec import golomb
 from mvc.codec.ordering import flipped, ordered_top, unordered_top, unzigzag, zigzag
 from mvc.codec.segments import Segment
 
@@ -92,6 +93,14 @@ class _Kernels:
         below = reference - np.minimum(fields, top.dtype.type(reference)).astype(np.int16)
         keys: NDArray[np.uint8] = np.minimum(rows + below * octave, _MOST).astype(np.uint8)
         return keys
+
+    def golomb_write(self, places: NDArray[np.int64], divisor: int) -> tuple[int, bytes]:
+        return golomb.write(places, divisor)
+
+    def golomb_read(
+        self, body: memoryview, ones: int, unary: int, divisor: int, count: int
+    ) -> tuple[NDArray[np.int64], int]:
+        return golomb.read(body, ones, unary, divisor, count)
 
 
 def _order(groups: NDArray[np.uint32]) -> NDArray[np.intp]:

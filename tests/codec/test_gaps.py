@@ -11,6 +11,8 @@ from mvc.base.errors import FormatError
 from mvc.codec import gaps, pco
 from mvc.codec.segments import UNITS, Segment
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 
 @st.composite
 def numbers(draw: st.DrawFn) -> Segment:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvc.codec import kernels_numpy
+from mvc.base.errors import FormatError
+from mvc.codec import golomb, kernels_numpy
 from mvc.codec.kernels import Kernels
 from mvc.codec.segments import UNITS, Segment
 from mvc.codec.sizes import OCTAVE
@@ -181,6 +182,18 @@ EIGHT = np.array([8], np.int64)
         ("size_keys", (UNIT, 2, b"12", 0, 0, 8, 0, 4, BYTES.copy())),
         ("size_keys", (UNIT, 2, b"12", 7, 0, 8, 0, 4, BYTES[:7].copy())),
         ("size_keys", (UNIT, 2, b"12", sys.maxsize, 1, 8, 0, 4, BYTES.copy())),
+        ("golomb_read", (b"\x80", 1, 0, 8, EIGHT.copy())),
+        ("golomb_read", (b"\x80", 1, 1 << 16, 8, EIGHT.copy())),
+        ("golomb_read", (b"\x80", -1, 1, 8, EIGHT.copy())),
+        ("golomb_read", (b"\x80", 2, 1, 8, EIGHT.copy())),
+        ("golomb_read", (b"\x80", 1, 1, 0, EIGHT.copy())),
+        ("golomb_read", (b"\x80", 1, 1, sys.maxsize, EIGHT.copy())),
+        ("golomb_write", (EIGHT, 0)),
+        ("golomb_write", (np.array([3, 3]), 1)),
+        ("golomb_write", (np.array([3, -1]), 1)),
+        ("golomb_write", (np.array([-1, 3]), 1)),
+        ("golomb_write", (np.array([sys.maxsize]), 1)),
+        ("golomb_write", (np.array([0, sys.maxsize, 5]), 1)),
     ],
 )
 def test_what_does_not_fit_together_is_refused(name: str, arguments: tuple[Any, ...]) -> None:
@@ -215,3 +228,40 @@ def test_without_compiled_loops_numpy_serves(tmp_path: Path, held: str) -> None:
         check=True,
     )
     assert done.stdout.decode().strip() == "mvc.codec.kernels_numpy"
+
+
+@given(COUNTS.filter(bool), SEEDS, st.sampled_from([0.001, 0.02, 0.3, 1.0]), st.integers(1, 40))
+def test_gaps_come_back_and_are_coded_alike(
+    each_kernels: Kernels, count: int, seed: int, density: float, divisor: int
+) -> None:
+    places = np.flatnonzero(random(seed).random(count) < density)
+    places = places if len(places) else np.array([count - 1])
+    unary, coded = each_kernels.golomb_write(places, divisor)
+    assert (unary, coded) == golomb.write(places, divisor)
+    body = memoryview(coded + b"behind")
+    found, used = each_kernels.golomb_read(body, len(places), unary, divisor, count)
+    assert (found.tolist(), used) == (places.tolist(), len(coded))
+    with pytest.raises(FormatError):
+        each_kernels.golomb_read(body, len(places), unary, divisor, int(places[-1]))
+    with pytest.raises(FormatError):
+        each_kernels.golomb_read(memoryview(coded[:-1]), len(places), unary, divisor, count)
+
+
+@given(
+    st.binary(max_size=12),
+    st.integers(0, 20),
+    st.integers(0, 14),
+    st.sampled_from([1, 2, 3, 4, 5, 7, 8, 100, 1 << 15]),
+    st.sampled_from([20, 100, 1 << 20]),
+)
+def test_bytes_that_are_no_gaps_are_refused_alike(
+    data: bytes, ones: int, unary: int, divisor: int, count: int
+) -> None:
+    def read(kernels: Kernels) -> object:
+        try:
+            places, used = kernels.golomb_read(memoryview(data), ones, unary, divisor, count)
+        except FormatError:
+            return None
+        return places.tolist(), used
+
+    assert read(kernels_of("compiled")) == read(kernels_numpy.KERNELS)
