@@ -144,14 +144,16 @@ def _fork(repo: Repository, known: Bisecting, bad: ObjectId) -> ObjectId | None:
     for good in known.good:
         if good in below:
             if good == bad:
-                raise _contradiction(good, "said to be good and to be bad")
+                raise _contradiction(repo, good, "said to be good and to be bad")
             continue
         bases = history.merge_bases(repo, [bad, good])
         if not bases:
             raise _unrelated(repo, good, bad)
         for base in bases:
             if base == bad:
-                raise _contradiction(bad, f"bad, but {short(good)}, which comes from it, is good")
+                raise _contradiction(
+                    repo, bad, f"bad, but {short(good)}, which comes from it, is good"
+                )
             if base not in fine and base not in known.skipped:
                 return base
     return None
@@ -185,9 +187,9 @@ def with_mark(
 ) -> Bisecting:
     """Return what is known with one more mark. Raises NegativeAnswer for a contradiction."""
     if verdict == "good" and item == known.bad:
-        raise _contradiction(item, "bad already, and cannot be good")
+        raise _contradiction(repo, item, "bad already, and cannot be good")
     if verdict == "bad" and item in known.good:
-        raise _contradiction(item, "good already, and cannot be bad")
+        raise _contradiction(repo, item, "good already, and cannot be bad")
     mark = Mark(item, verdict, repo.environment.clock(), exit_code)
     found = known.marked(mark)
     if verdict == "bad" and known.bad is not None and history.is_ancestor(repo, known.bad, item):
@@ -226,10 +228,11 @@ def _go(repo: Repository, known: Bisecting, step: Step, progress: Progress) -> S
     return replace(step, known=known)
 
 
-def _contradiction(item: ObjectId, why: str) -> NegativeAnswer:
-    return NegativeAnswer(
-        f"{short(item)} is {why}", hint="`mvc bisect log` shows what was said, `reset` forgets it"
-    )
+def _contradiction(repo: Repository, item: ObjectId, why: str) -> NegativeAnswer:
+    hint = "name other versions to search between"
+    if bisecting.load(repo) is not None:
+        hint = "`mvc bisect log` shows what was said, `reset` forgets it"
+    return NegativeAnswer(f"{short(item)} is {why}", hint=hint)
 
 
 def _unrelated(repo: Repository, good: ObjectId, bad: ObjectId) -> NegativeAnswer:

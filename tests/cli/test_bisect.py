@@ -97,6 +97,17 @@ def test_what_contradicts_what_was_said_is_refused_and_not_kept(
     assert "under way already" in mvc("bisect", "start", code=1).err
 
 
+@pytest.mark.parametrize("words", [("start", "HEAD", "HEAD"), ("run", "--good", "HEAD", "true")])
+def test_one_version_as_good_and_bad_is_no_search(
+    line: tuple[Console, list[str]], words: tuple[str, ...]
+) -> None:
+    mvc, _ = line
+    done = mvc("bisect", *words, code=1)
+    assert "good already, and cannot be bad" in done.err or "and cannot be good" in done.err
+    assert "name other versions to search between" in done.err
+    assert "no search is under way" in mvc("bisect", "log", code=3).err
+
+
 def test_where_lines_branched_off_is_tested_first(mvc: Console) -> None:
     mvc.write("value.txt", "0")
     fork = mvc.commit("fork")
