@@ -1,4 +1,4 @@
-"""The one thread pool. NumPy, zstandard, BLAKE3 and file reads release the interpreter lock."""
+"""Threads. NumPy, zstandard, pcodec, BLAKE3 and file reads release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -26,8 +26,14 @@ def worker_count() -> int:
 @cache
 def pool() -> ThreadPoolExecutor:
     """Return the process-wide pool, made at first use with all its threads."""
-    count = worker_count()
-    made = ThreadPoolExecutor(count, thread_name_prefix="mvc", initializer=_begin)
+    return started(worker_count(), "mvc", _begin)
+
+
+def started(
+    count: int, name: str, begin: Callable[[], object] = lambda: None
+) -> ThreadPoolExecutor:
+    """Return an executor all of whose threads run already; each calls `begin` first."""
+    made = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
     everyone = Barrier(count)
 
     def start() -> None:
@@ -40,7 +46,7 @@ def pool() -> ThreadPoolExecutor:
 
     # Ctrl-C interrupts the main thread alone. Had it started the others, one could be missing
     # from the executor's list then, and the process would wait for it for ever at its end.
-    starter = Thread(target=start, name="mvc-start")
+    starter = Thread(target=start, name=f"{name}-start")
     starter.start()
     starter.join()
     return made

@@ -5,7 +5,6 @@ Memory is bounded by the chunk size and the number of processors, never by the f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Protocol
 from mvc.base import dtypes
 from mvc.base.dtypes import CHUNK_WORDS, Dtype
 from mvc.base.errors import LimitError
+from mvc.base.hashing import Sha256
 from mvc.base.ids import ObjectId
 from mvc.base.progress import SILENT, Progress
 from mvc.codec.matrix import Rights
@@ -219,7 +219,7 @@ def _parts(extents: Sequence[Extent], size: int, bases: Bases) -> list[_Part]:
 
 def _store(tx: Transaction, source: Source, parts: list[_Part], progress: Progress) -> bytes:
     """Read the parts in file order, store their chunks, and return the SHA-256 of it all."""
-    sha256 = hashlib.sha256()
+    sha256 = Sha256()
     owners: list[_Part] = []
     trial = Trial()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mvc.base import fileio
 from mvc.base.dtypes import is_shortened
 from mvc.base.errors import FormatError, IntegrityError
+from mvc.base.hashing import Sha256
 from mvc.base.ids import ObjectId
 from mvc.base.parallel import ordered_map
 from mvc.base.progress import SILENT, Progress
@@ -102,7 +102,7 @@ def stage_file(
 def _write(
     store: ObjectStore, pieces: Iterator[Piece], write: Write, progress: Progress
 ) -> tuple[bytes, int]:
-    sha256 = hashlib.sha256()
+    sha256 = Sha256()
     written = 0
     jobs = _ahead(store, _merged(pieces))
     for data in ordered_map(lambda job: job.load(), jobs, size=lambda job: job.size, eager=True):
@@ -123,7 +123,7 @@ def _repaired(reader: fileio.Reader, staged: fileio.StagedFile, changed: list[Sp
     except FormatError:
         # It only looks like a zip: no reader compares checksums that it cannot find.
         pass
-    sha256 = hashlib.sha256()
+    sha256 = Sha256()
     for at in range(0, reader.size, HASH_BYTES):
         sha256.update(reader.read_at(at, min(HASH_BYTES, reader.size - at)))
     return sha256.digest()
