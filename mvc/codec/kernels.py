@@ -6,12 +6,15 @@ Both give the same bits. Those in C take a fifth of the time and never hold the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvc.codec.segments import Segment
+
+if TYPE_CHECKING:
+    from mvc.codec.sizes import Sizes
 
 
 class Partition(Protocol):
@@ -56,17 +59,8 @@ class Kernels(Protocol):
         """Undo `low_step`, given the top segment that `back` returned."""
         ...
 
-    def size_keys(
-        self,
-        top: Segment,
-        levels: bytes,
-        columns: int,
-        start: int,
-        exponent: int,
-        reference: int,
-        octave: int,
-    ) -> NDArray[np.uint8]:
-        """Return the keys of `mvc.codec.sizes.Sizes`."""
+    def size_keys(self, rule: Sizes, top: Segment) -> NDArray[np.uint8]:
+        """Return the key of each unit of a base's top segment (`mvc.codec.sizes`)."""
         ...
 
     def golomb_write(self, places: NDArray[np.int64], divisor: int) -> tuple[int, bytes]:

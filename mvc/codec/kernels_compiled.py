@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from mvc.base.errors import FormatError
 from mvc.codec import _kernels
 from mvc.codec.segments import Segment
+
+if TYPE_CHECKING:
+    from mvc.codec.sizes import Sizes
 
 if _kernels.VERSION != 3:
     raise ImportError("the compiled loops are those of another version: install mvc again")
@@ -59,20 +63,11 @@ class _Kernels:
     def low_back(self, coded: Segment, base: Segment, top: Segment, base_top: Segment) -> Segment:
         return _low(coded, base, top, base_top, back=True)
 
-    def size_keys(
-        self,
-        top: Segment,
-        levels: bytes,
-        columns: int,
-        start: int,
-        exponent: int,
-        reference: int,
-        octave: int,
-    ) -> NDArray[np.uint8]:
+    def size_keys(self, rule: Sizes, top: Segment) -> NDArray[np.uint8]:
         keys = np.empty(len(top), np.uint8)
-        _kernels.size_keys(
-            _plain(top), top.itemsize, levels, columns, start, exponent, reference, octave, keys
-        )
+        rows = rule.levels, rule.columns, rule.start
+        scale = rule.exponent, rule.reference, rule.octave
+        _kernels.size_keys(_plain(top), top.itemsize, *rows, *scale, keys)
         return keys
 
     def golomb_write(self, places: NDArray[np.int64], divisor: int) -> tuple[int, bytes]:

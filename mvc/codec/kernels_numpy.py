@@ -8,13 +8,24 @@ blocks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvc.codec import golomb
-from mvc.codec.ordering import flipped, ordered_top, unordered_top, unzigzag, zigzag
+from mvc.codec.ordering import (
+    exponents,
+    flipped,
+    ordered_top,
+    unordered_top,
+    unzigzag,
+    zigzag,
+)
 from mvc.codec.segments import Segment
+
+if TYPE_CHECKING:
+    from mvc.codec.sizes import Sizes
 
 BLOCK = 1 << 16
 _PLACE_BITS = 24
@@ -25,12 +36,19 @@ class _Sorted:
     """Groups as the orders of blocks, and the runs that lead from blocks to groups and back."""
 
     def __init__(self, keys: Segment, table: NDArray[np.uint8], sizes: Sequence[int]) -> None:
-        groups = table[keys].astype(np.uint32)
-        blocks = [groups[start : start + BLOCK] for start in range(0, len(keys), BLOCK)]
-        counts = np.array([np.bincount(block, minlength=len(sizes)) for block in blocks])
-        self._orders = [_order(block << np.uint32(_PLACE_BITS)) for block in blocks]
-        self._inward = _cuts(counts, by_block=True)
-        self._outward = _cuts(counts, by_block=False)
+        shifted = table.astype(np.uint32) << np.uint32(_PLACE_BITS)
+        starts = np.arange(len(sizes), dtype=np.uint32) << np.uint32(_PLACE_BITS)
+        self._orders, counts = [], []
+        for start in range(0, len(keys), BLOCK):
+            # Numbers that hold group and place are sorted several times faster than places alone.
+            numbers = shifted[keys[start : start + BLOCK]]
+            numbers |= np.arange(len(numbers), dtype=np.uint32)
+            numbers.sort()
+            counts.append(np.diff(np.searchsorted(numbers, starts), append=len(numbers)))
+            numbers &= np.uint32((1 << _PLACE_BITS) - 1)
+            self._orders.append(numbers.astype(np.intp))
+        self._inward = _cuts(np.array(counts), by_block=True)
+        self._outward = _cuts(np.array(counts), by_block=False)
 
     def gather(self, segment: Segment) -> Segment:
         blocks = np.empty_like(segment)
@@ -77,21 +95,12 @@ class _Kernels:
     def low_back(self, coded: Segment, base: Segment, top: Segment, base_top: Segment) -> Segment:
         return flipped(unzigzag(coded) + flipped(base, base_top), top)
 
-    def size_keys(
-        self,
-        top: Segment,
-        levels: bytes,
-        columns: int,
-        start: int,
-        exponent: int,
-        reference: int,
-        octave: int,
-    ) -> NDArray[np.uint8]:
-        rows = np.repeat(np.frombuffer(levels, np.uint8), columns)[start : start + len(top)]
-        shift = top.dtype.type(top.itemsize * 8 - 1 - exponent)
-        fields = top >> shift & top.dtype.type((1 << exponent) - 1)
-        below = reference - np.minimum(fields, top.dtype.type(reference)).astype(np.int16)
-        keys: NDArray[np.uint8] = np.minimum(rows + below * octave, _MOST).astype(np.uint8)
+    def size_keys(self, rule: Sizes, top: Segment) -> NDArray[np.uint8]:
+        rows = np.repeat(np.frombuffer(rule.levels, np.uint8), rule.columns)
+        fields = np.minimum(exponents(top, rule.exponent), top.dtype.type(rule.reference))
+        below = (rule.reference - fields.astype(np.int16)) * rule.octave
+        levels = rows[rule.start : rule.start + len(top)]
+        keys: NDArray[np.uint8] = np.minimum(levels + below, _MOST).astype(np.uint8)
         return keys
 
     def golomb_write(self, places: NDArray[np.int64], divisor: int) -> tuple[int, bytes]:
@@ -101,17 +110,6 @@ class _Kernels:
         self, body: memoryview, ones: int, unary: int, divisor: int, count: int
     ) -> tuple[NDArray[np.int64], int]:
         return golomb.read(body, ones, unary, divisor, count)
-
-
-def _order(groups: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """Return the places of a block in the order of groups, which stand above the place's bits.
-
-    Numbers that hold both are sorted several times faster than places by their groups.
-    """
-    groups |= np.arange(len(groups), dtype=np.uint32)
-    groups.sort()
-    groups &= np.uint32((1 << _PLACE_BITS) - 1)
-    return groups.astype(np.intp)
 
 
 def _cuts(counts: NDArray[np.int64], *, by_block: bool) -> list[slice]:

@@ -33,6 +33,13 @@ def flipped(low: Segment, top: Segment) -> Segment:
     return low ^ wide.view(low.dtype)
 
 
+def exponents(top: Segment, bits: int) -> Segment:
+    """Return the `bits` bits below the sign of each top unit."""
+    shift = top.dtype.type(top.itemsize * 8 - 1 - bits)
+    fields: Segment = top >> shift & top.dtype.type((1 << bits) - 1)
+    return fields
+
+
 def zigzag(difference: Segment) -> Segment:
     """Return steps up as even numbers, steps down as odd ones."""
     return (difference << difference.dtype.type(1)) ^ _signs(difference)

@@ -7,12 +7,14 @@ are grouped by it and the base's exponent together (docs/format.md, "Groups").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvc.codec import kernels
+from mvc.codec.ordering import exponents
 from mvc.codec.segments import Segment, Segments
 
 KEYS = 256
@@ -41,19 +43,17 @@ class Sizes:
     start: int
     levels: bytes
 
-    def keys(self, top: Segment) -> Segment:
+    octave: ClassVar[int] = OCTAVE
+
+    def keys(self, top: Segment) -> NDArray[np.uint8]:
         """Return the key of each unit of a base's top segment."""
-        return self._keys(top, self.levels, self.columns, self.start)
+        return kernels.chosen.size_keys(self, top)
 
     def keys_at(self, top: Segment, places: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the keys of some units, given their top units and places."""
         rows = np.frombuffer(self.levels, np.uint8)[(places + self.start) // self.columns]
-        return self._keys(top, rows.tobytes(), 1, 0).astype(np.intp)
-
-    def _keys(self, top: Segment, levels: bytes, columns: int, start: int) -> NDArray[np.uint8]:
-        return kernels.chosen.size_keys(
-            top, levels, columns, start, self.exponent, self.reference, OCTAVE
-        )
+        alone = replace(self, columns=1, start=0, levels=rows.tobytes())
+        return alone.keys(top).astype(np.intp)
 
 
 def measure(
@@ -77,19 +77,13 @@ def measure(
         return None
     # Rows without change, and rows far below the others, share the lowest level.
     shifted = (levels - (highest - SPREAD)).clip(0, SPREAD).astype(np.uint8)
-    reference = int(_exponents(top, exponent).max())
+    reference = int(exponents(top, exponent).max())
     return Sizes(exponent, floor, reference, columns, first, shifted.tobytes())
 
 
 SPREAD = 63
 HEADROOM = 80
 _TINY = 2.0**-300
-
-
-def _exponents(top: Segment, bits: int) -> Segment:
-    shift = top.dtype.type(top.itemsize * 8 - 1 - bits)
-    fields: Segment = top >> shift & top.dtype.type((1 << bits) - 1)
-    return fields
 
 
 def _taken(segment: Segment, columns: int, first: int) -> Segment:
@@ -109,5 +103,5 @@ def _changes(new: Segments, base: Segments, exponent: int) -> NDArray[np.float64
     # The largest step at the largest exponent, summed over a row, is still finite.
     powers = np.exp2(np.arange(1 << exponent) - ((1 << exponent - 1) + float(HEADROOM)))
     np.abs(steps, out=steps)
-    steps *= powers.take(_exponents(base[0], exponent))
+    steps *= powers.take(exponents(base[0], exponent))
     return steps

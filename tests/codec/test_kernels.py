@@ -17,7 +17,7 @@ from mvc.base.errors import FormatError
 from mvc.codec import golomb, kernels_numpy
 from mvc.codec.kernels import Kernels
 from mvc.codec.segments import UNITS, Segment
-from mvc.codec.sizes import OCTAVE
+from mvc.codec.sizes import OCTAVE, Sizes
 from tests.codec.conftest import kernels_of
 from tests.codec.material import noise
 
@@ -141,7 +141,8 @@ def test_keys_of_sizes_follow_the_rows(
         field = unit >> (8 * width - 1 - exponent) & ((1 << exponent) - 1)
         below = max(0, reference - field)
         expected.append(min(255, levels[(start + place) // columns] + OCTAVE * below))
-    found = each_kernels.size_keys(top, levels, columns, start, exponent, reference, OCTAVE)
+    rule = Sizes(exponent, 10, reference, columns, start, levels)
+    found = each_kernels.size_keys(rule, top)
     assert found.tolist() == expected
 
 
